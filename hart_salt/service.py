@@ -26,6 +26,7 @@ from hart_salt.config import loader
 from hart_salt.config.schema import Provider
 from hart_salt.config.settings import Settings
 from hart_salt.drivers.contract import BEGINNING, READING, Driver
+from hart_salt.fleets.spec import ttl_of
 from hart_salt.inventory.choose_locks import check_layout
 from hart_salt.inventory.context import Context, context_of
 from hart_salt.inventory.records import Record, instance_of
@@ -176,7 +177,9 @@ class Service:
             return roles.each(resolve, list(zip(ids, zones or (None,) * len(ids), strict=True)))
 
         nodes = resolved()  # wrong settings are refused before the call waits
-        nodes = resolved() if self.changes(test=test) else nodes
+        ttl = ttl_of(self.config, role, nodes[0].provider, nodes[0].region)
+        settings = settings if ttl is None else {"ttl": ttl, **settings}
+        nodes = resolved() if self.changes(test=test) or ttl is not None else nodes
         chosen_ids = bool(minion_ids) or not preflight.has_random_id(nodes[0])
         driver = self.driver(nodes[0].provider)
         self.master.require_running()

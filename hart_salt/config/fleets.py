@@ -109,7 +109,9 @@ class Fleet(Section):
     min: Number | None = Field(None, description="The smallest number of nodes, instead of `count`.")
     max: Number | None = Field(None, description="The largest number of nodes, also for a moment.")
     ttl: Duration | None = Field(
-        None, description="How long each node lives, such as `8h`; then it is destroyed (default: without an end)."
+        None,
+        description="How long each node lives, such as `8h`; then it is destroyed (default: without an end). It also "
+        "holds for nodes of the fleet that a person or a reactor creates.",
     )
     expire_after: Duration | None = Field(
         None, description="The age, such as `30d`, before which each node is replaced (default: nodes do not expire)."

@@ -38,3 +38,17 @@ def specs(config: Config, names: Iterable[str], region_of: Callable[[str, str], 
         regions = tuple(dict.fromkeys(settings.regions or [region_of(role, provider)]))
         found.append(Spec(name, role, provider, regions, settings, alike[role, provider] == 1))
     return found
+
+
+def ttl_of(config: Config, role: str | None, provider: str, region: str | None) -> float | None:
+    """
+    Return how many seconds a new node lives because of the fleet that it belongs to; None: no fleet says it.
+
+    Whoever creates a node of a fleet, such as a reactor that scales it, gets a node that ends.
+    """
+    roles = config.role_names()
+    alike = [
+        one for one in config.fleets.values() if (one.role, fleets.provider_of(one, roles)) == (role, provider)
+    ]  # fmt: skip
+    chosen = alike if len(alike) == 1 else [one for one in alike if region in (one.regions or ())]
+    return chosen[0].ttl if chosen else None

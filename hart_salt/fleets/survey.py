@@ -19,14 +19,16 @@ from hart_salt.fleets.memory import Memory
 from hart_salt.fleets.scene import COMING, GONE, READY, SILENT, STOPPED, Member, Room, Scene, Spec, Target
 from hart_salt.inventory import misses
 from hart_salt.inventory.context import Context
+from hart_salt.inventory.ends import end_of
 from hart_salt.inventory.locks import Look
 from hart_salt.inventory.protected import is_protected
 from hart_salt.inventory.records import READY as RECORDED_READY
 from hart_salt.inventory.records import Record
 from hart_salt.inventory.snapshot import Snapshot, record_of, take_snapshot
 from hart_salt.master.keys import ACCEPTED
-from hart_salt.model import Instance, Node, Price
+from hart_salt.model import Price
 from hart_salt.operations import limits, listing, prices
+from hart_salt.operations.drift import Drift, Example
 from hart_salt.operations.prices import Offer
 
 #: what a status of the list means for a fleet; another one is of an instance that does not run
@@ -47,7 +49,7 @@ class Sight:
     context: Context
     driver: Callable[[str], Driver]
     #: returns a node of a role as it would be created now at a provider in a region
-    example: Callable[[str, str, str], Node]
+    example: Example
     sleep: Callable[[float], None] = time.sleep
     now: Callable[[], float] = time.time
 
@@ -91,6 +93,7 @@ class _Survey:
         self._sight = sight
         self._context = sight.context
         self._specs = specs
+        self._drift = Drift(sight.example)
 
     def view(self, *, priced: bool) -> View:
         context, now = self._context, self._sight.now()
@@ -173,7 +176,7 @@ class _Survey:
         self, spec: Spec, own: Sequence[Record], seen: Snapshot, entries: Mapping[str, dict[str, Any]],
         gone: frozenset[str], locks: Look, remembered: Memory, now: float,
     ) -> list[Member]:  # fmt: skip
-        found = []
+        found, drift = [], self._drift
         for record in own:
             status = str(entries[record.minion_id]["status"])
             instance = seen.instance_of(record)
@@ -183,8 +186,8 @@ class _Survey:
             member = Member(
                 record.minion_id, record.region, (instance.size if instance else None) or record.size, record.created,
                 state, _why(state, status), protected=is_protected(record, instance),
-                busy=locks.busy(record.minion_id) or state == COMING, ends=_end(record, instance),
-                drift=_moved(spec, record),
+                busy=locks.busy(record.minion_id) or state == COMING, ends=end_of(record, instance),
+                drift=(*_moved(spec, record), *drift.of(record, instance)),
             )  # fmt: skip
             found.append(member)
         silent = memory.observe(remembered, found, now)
@@ -267,12 +270,6 @@ def _without_record(record: Record, seen: Snapshot) -> str:
 
 def _why(state: str, status: str) -> str:
     return f"its instance is {status}" if state == STOPPED else WHY.get(state, "")
-
-
-def _end(record: Record, instance: Instance | None) -> float | None:
-    """Return when a node ends by its ttl. Where record and tag differ, the later end counts."""
-    ends = [getattr(one, "ends", None) for one in (record, instance)]
-    return max((end for end in ends if end is not None), default=None)
 
 
 def _moved(spec: Spec, record: Record) -> tuple[str, ...]:

@@ -10,6 +10,7 @@ from collections.abc import Iterator, Mapping, Sequence
 from contextlib import ExitStack, contextmanager
 from typing import Any
 
+from hart_salt.base.errors import HartError
 from hart_salt.config.settings import Settings
 from hart_salt.fleets import actions as do
 from hart_salt.fleets import memory, recording, report, survey
@@ -20,7 +21,8 @@ from hart_salt.fleets.run import Run
 from hart_salt.fleets.scene import Spec
 from hart_salt.fleets.spec import specs
 from hart_salt.fleets.survey import Sight, View
-from hart_salt.inventory.records import READY, Record
+from hart_salt.inventory.ends import end_of
+from hart_salt.inventory.records import READY, Record, instance_of
 from hart_salt.operations.drain import drain_all
 from hart_salt.operations.fleet import Outcomes, outcomes
 from hart_salt.result import Result
@@ -170,11 +172,8 @@ class Fleets:
         )  # fmt: skip
 
     def _create(self, spec: Spec, region: str, count: int) -> Outcomes:
-        ttl = {} if spec.settings.ttl is None else {"ttl": spec.settings.ttl}
         return outcomes(
-            self._calls.create(
-                None, role=spec.role, count=count, provider=spec.provider, region=region, settings=ttl
-            )  # fmt: skip
+            self._calls.create(None, role=spec.role, count=count, provider=spec.provider, region=region, settings={})
         )
 
     def _destroy(self, records: Sequence[Record]) -> Outcomes:
@@ -192,7 +191,7 @@ class Fleets:
         """Return the nodes that are in no fleet and whose ttl has ended."""
         every, context = self._specs(()), self._parts.context
         records = [one for one in context.store.all() if one.stage == READY and not one.protected]
-        ended = [one for one in records if (end := getattr(one, "ends", None)) is not None and end <= now]
+        ended = [one for one in records if one.ends is not None and one.ends <= now]
         look = context.locks.look({one.minion_id: one for one in ended})
         return [
             one
@@ -206,6 +205,12 @@ class Fleets:
         """Destroy the nodes that are in no fleet and whose ttl has ended; each by itself, so that one fails alone."""
         work = Work()
         for record in self._ended_outside(time.time()):
+            try:
+                if not self._has_surely_ended(record):
+                    continue
+            except HartError as error:
+                work.stop(error)
+                continue
             action = Action(do.DESTROY, do.ENDED, "its ttl has ended", record.region, record.minion_id)
             plan, alone = Plan("", do.CHANGING, actions=[action]), Work()
             Wave(plan, {record.minion_id: record}, self._operations(None), alone).run()
@@ -213,6 +218,13 @@ class Fleets:
             if work.interrupted is not None:
                 break
         return work
+
+    def _has_surely_ended(self, record: Record) -> bool:
+        """Return whether the tag of the instance does not name a later end, as it does if a call died in between."""
+        known = instance_of(record)
+        instance = None if known is None else self._parts.driver(record.provider).instance(known)
+        end = end_of(record, instance)
+        return end is not None and end <= time.time()
 
 
 def _outside(ended: Sequence[Record]) -> dict[str, Any]:
