@@ -15,7 +15,8 @@ under "Algorithm details" and "Configurable scaling behavior"
 It differs in these points:
 
 - One step removes at most half of the nodes: the HorizontalPodAutoscaler would go to the minimum at once.
-- If more than a third of the ready nodes are silent, nothing changes: then the network is probably at fault.
+- If more than a third of the nodes are silent, and more than one, nothing changes: then the network is probably at
+  fault.
 - The load never removes the last node, because then nothing could be measured any more.
 - A recommendation holds until the next one, so a time in which nobody looked is no reason to remove nodes. Without a
   past, the number at the first look counts as recommended.
@@ -24,8 +25,8 @@ It differs in these points:
 What one minion that lies can do: with three or more answers, the highest and the lowest count as their neighbours (a
 winsorized mean), so a false number counts at most as the highest or the lowest honest one. With one or two answers,
 nothing can show which one is false: the minion can move the fleet step by step up to its maximum, or down as far as the
-honest answer permits. A minion that does not answer slows changes, and in a fleet of one or two nodes it stops them. No
-minion can move the number out of the bounds.
+honest answer permits. A minion that does not answer slows changes, and if it is the only one, it stops them. No minion
+can move the number out of the bounds.
 """
 
 from __future__ import annotations
@@ -40,7 +41,7 @@ from hart_salt.config.autoscale import Autoscale
 from hart_salt.config.durations import words
 
 UP_NODES = 4  #: a step can add so many nodes, also to a fleet of which this is more than the double
-SILENT_SHARE = 1 / 3  #: of the ready nodes; if more are silent, nothing changes
+FEW_SILENT = 1  #: so many silent nodes are never a reason to change nothing
 PIECES = 100  #: recommendations of less than this part of the longest window are remembered as one
 MOST_KEPT = 2 * PIECES  #: recommendations that are read back; more are an error of whoever wrote them
 MOST_NODES = 1_000_000  #: a number above it is an error of whoever wrote it
@@ -128,8 +129,9 @@ def decide(
     Return how many nodes the fleet should have.
 
     ``low`` and ``high`` are its bounds. ``have`` is the number of its nodes, those that are not ready yet included.
-    ``readings`` has the answer of each ready node: a number, or None if it did not answer or its answer is not usable;
-    any other value counts as None. ``past`` is that of the decision before, ``now`` is in seconds since the epoch.
+    ``readings`` has the answer of each node that is ready or silent: a number, or None if it did not answer or its
+    answer is not usable; any other value counts as None. ``past`` is that of the decision before, ``now`` is in seconds
+    since the epoch.
     """
     past = _not_later(past, now)
     have = max(have, len(readings))
@@ -192,7 +194,7 @@ class _Load:
     """The answers of one moment."""
 
     answers: Mapping[str, float]
-    #: how many ready nodes have no usable answer
+    #: how many nodes have no usable answer
     silent: int
     #: how many nodes are not ready yet
     starting: int
@@ -222,8 +224,8 @@ def _recommendation(load: _Load) -> tuple[int | None, str]:
     ready = len(load.answers) + load.silent
     if load.mean is None and not load.silent:
         return None, "no node is ready: no change"
-    if load.mean is None or load.silent > ready * SILENT_SHARE + ROUNDING:
-        return None, f"{load.silent} of {ready} ready nodes did not answer, more than a third: no change"
+    if load.mean is None or load.silent > max(FEW_SILENT, ready // 3):
+        return None, f"{load.silent} of {ready} nodes did not answer, more than a third: no change"
     target, tolerance = load.settings.target, load.settings.tolerance
     phrase = f"the average is {load.mean:.3g}, the target {target:.3g}"
     ratio = load.mean / target

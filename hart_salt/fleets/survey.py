@@ -135,11 +135,10 @@ class _Survey:
         alive = [one for one in scene.members if one.state != GONE and not one.has_ended(now)]
         ready = [one.minion_id for one in alive if one.state == READY]
         measured = measure(self._context.master.minions, autoscale.metric, ready)
+        readings = {**dict.fromkeys((one.minion_id for one in alive if one.state == SILENT), None), **measured.readings}
         past = Past.from_dict(remembered.past)
-        decision = decide(autoscale, settings.low, most, len(alive), measured.readings, past, now)
-        return Load(
-            measured.readings, dataclasses.replace(decision, notes=(*measured.notes, *decision.notes))
-        )  # fmt: skip
+        decision = decide(autoscale, settings.low, most, len(alive), readings, past, now)
+        return Load(readings, dataclasses.replace(decision, notes=(*measured.notes, *decision.notes)))
 
     def _snapshot(self) -> Snapshot:
         providers = dict.fromkeys(spec.provider for spec in self._specs)
