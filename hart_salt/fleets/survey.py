@@ -8,7 +8,6 @@ from collections.abc import Callable, Collection, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
-from hart_salt.base.errors import EnvironmentFault
 from hart_salt.config.loader import Config
 from hart_salt.drivers.contract import Driver
 from hart_salt.fleets import memory
@@ -285,8 +284,3 @@ def _notes(spec: Spec, own: Sequence[Record], entries: Mapping[str, dict[str, An
     if elsewhere:
         notes.append(f"not counted, because only another master can change them: {', '.join(elsewhere)}")
     return notes
-
-
-def as_problem(error: EnvironmentFault, specs: Sequence[Spec], now: float) -> View:
-    """Return the view of fleets that could not be seen, because of a fault."""
-    return View(now, {spec.name: Scene(spec, problems=[str(error)]) for spec in specs})
