@@ -18,6 +18,8 @@ from hart_salt.inventory.records import CHANGES, FLEETS, HOLDS, Store
 
 MOST = 10_000  #: the most changes that are remembered
 LATEST = 1e11  #: a time after this, some 3000 years from now, is nonsense
+#: seconds between two looks after which a minion that does not answer counts as silent only from the second one on
+FRESH = 36 * HOUR
 
 
 @dataclass(frozen=True)
@@ -26,6 +28,8 @@ class Memory:
 
     #: since when minions have not answered, by minion id
     silent: Mapping[str, float] = field(default_factory=dict)
+    #: when this was seen for the last time; None: nobody looked
+    looked: float | None = None
     #: when nodes were changed
     changes: tuple[float, ...] = ()
     #: who holds it: ``by`` and ``at``; empty if nobody does
@@ -49,8 +53,10 @@ def recall(store: Store, fleet: str) -> Memory:
     seen = store.recall(FLEETS, fleet)
     silent, past = seen.get("silent"), seen.get("past")
     times = store.recall(CHANGES, fleet).get("times")
+    looked = seen.get("looked")
     return Memory(
         {str(name): at for name, at in silent.items() if _is_time(at)} if isinstance(silent, Mapping) else {},
+        looked if _is_time(looked) else None,
         tuple(at for at in times if _is_time(at)) if isinstance(times, list) else (),
         store.recall(HOLDS, fleet),
         dict(past) if isinstance(past, Mapping) else {},
@@ -61,19 +67,22 @@ def observe(memory: Memory, members: Iterable[Member], now: float) -> dict[str, 
     """
     Return since when minions have not answered, by minion id, after another look at ``now``.
 
-    A time in the future, from before the clock was set back, counts as now.
+    A time in the future, from before the clock was set back, counts as now. A look that is older than ``FRESH`` counts
+    for nothing: what was silent then and is silent now need not have been so in between.
     """
+    fresh = memory.looked is not None and now - memory.looked <= FRESH
+    since = memory.silent if fresh else {}
     return {
-        one.minion_id: min(memory.silent.get(one.minion_id, now), now)
-        for one in members
-        if one.state != READY and not one.busy
+        one.minion_id: min(since.get(one.minion_id, now), now) for one in members if one.state != READY and not one.busy
     }
 
 
-def keep_seen(store: Store, fleet: str, before: Memory, silent: Mapping[str, float], past: Mapping[str, Any]) -> None:
-    """Write what was seen, if it differs from what is remembered."""
-    if (dict(silent), dict(past)) != (dict(before.silent), dict(before.past)):
-        data = {"silent": dict(silent), "past": dict(past)}
+def keep_seen(
+    store: Store, fleet: str, before: Memory, silent: Mapping[str, float], past: Mapping[str, Any], now: float
+) -> None:  # fmt: skip
+    """Write what was seen at ``now``, if a node is silent, or if it differs from what is remembered."""
+    if silent or (dict(silent), dict(past)) != (dict(before.silent), dict(before.past)):
+        data = {"silent": dict(silent), "looked": now, "past": dict(past)}
         store.remember(FLEETS, fleet, data if silent or past else {})
 
 

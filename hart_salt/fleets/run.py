@@ -29,7 +29,7 @@ class Run:
         Keep the functions that it needs.
 
         ``look`` looks at the fleets and plans; ``changed`` gets the name of a fleet and how many of its nodes a wave
-        has changed.
+        is about to change.
         """
         self._wanted = {spec.name: spec for spec in wanted}
         self._look = look
@@ -84,10 +84,13 @@ class Run:
             work.problem = f"{', '.join(again)} was removed and is still there; see salt-run hart.show {again[0]}"
             return
         try:
-            Wave(plan, self._view.records, self._operations_of(self._wanted[name]), work).run()
-        finally:
-            self._taken[name] |= going & set(work.changes.destroyed)
+            # Before the wave: a call that is killed in it must not be free to change as much again.
             self._changed(name, sum(one.cause != do.VANISHED for one in plan.actions))
+        except HartError as error:
+            work.stop(error)
+            return
+        Wave(plan, self._view.records, self._operations_of(self._wanted[name]), work).run()
+        self._taken[name] |= going & set(work.changes.destroyed)
 
     def result(self, busy: Sequence[Spec], outside: Work) -> Result:
         """
@@ -100,6 +103,8 @@ class Run:
         nodes = {minion_id: entry for work in works for minion_id, entry in _nodes(work).items()}
         notes = [f"{spec.name}: another call is changing this fleet" for spec in busy]
         notes += [f"{name}: {plan.why}" for name, plan in self._plans.items() if plan.state == do.STEADY and plan.why]
+        if self.interrupted is not None:
+            notes.append("the fleets are shown as they were before the last wave; hart.apply completes it")
         problems = [*self._problems(), *filter(None, [self._stopped.reason, outside.reason])]
         ok = not problems and not any(work.failed for work in works)
         signal = self.interrupted if self.interrupted is not None else outside.interrupted

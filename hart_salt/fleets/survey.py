@@ -8,36 +8,54 @@ from collections.abc import Callable, Collection, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
+from hart_salt.base import signals
+from hart_salt.base.errors import Refused
+from hart_salt.base.names import batch_time
 from hart_salt.config.loader import Config
 from hart_salt.drivers.contract import Driver
 from hart_salt.fleets import memory
 from hart_salt.fleets.autoscale import Decision, Past, decide
-from hart_salt.fleets.diff import network_fault
+from hart_salt.fleets.diff import FEW_SILENT, network_fault
 from hart_salt.fleets.measure import measure
 from hart_salt.fleets.memory import Memory
 from hart_salt.fleets.scene import COMING, GONE, READY, SILENT, STOPPED, Member, Room, Scene, Spec, Target
 from hart_salt.inventory import misses
 from hart_salt.inventory.context import Context
 from hart_salt.inventory.ends import end_of
+from hart_salt.inventory.identity import Found
 from hart_salt.inventory.locks import Look
 from hart_salt.inventory.protected import is_protected
 from hart_salt.inventory.records import READY as RECORDED_READY
 from hart_salt.inventory.records import Record
 from hart_salt.inventory.snapshot import Snapshot, record_of, take_snapshot
 from hart_salt.master.keys import ACCEPTED
-from hart_salt.model import Price
+from hart_salt.model import Instance, Price
 from hart_salt.operations import limits, listing, prices
 from hart_salt.operations.drift import Drift, Example
+from hart_salt.operations.leaks import GRACE
 from hart_salt.operations.prices import Offer
 
+NO_RECORD = "no record"
 #: what a status of the list means for a fleet; another one is of an instance that does not run
 STATE_OF: Mapping[str, str] = {
     "ready": READY, "unsealed": READY, "in progress": COMING, "unreachable": SILENT, "no key": SILENT,
-    "no record": COMING, listing.NO_INSTANCE: GONE,
+    "pending": SILENT, NO_RECORD: COMING, listing.NO_INSTANCE: GONE,
 }  # fmt: skip
 #: statuses of what is not one of the nodes that a fleet counts
-NOT_COUNTED = frozenset({listing.ELSEWHERE, listing.NOT_OURS, listing.BAD_ID, "failed", "unknown"})
+NOT_COUNTED = frozenset({
+    listing.ELSEWHERE, listing.NOT_OURS, listing.BAD_ID, listing.BROKEN, "failed", "unknown",
+})  # fmt: skip
+#: seconds after which a wait looks for a signal
+GLANCE = 0.2
 WHY: Mapping[str, str] = {SILENT: "its minion has not answered", GONE: "its instance is gone"}
+
+
+def pause(seconds: float) -> None:
+    """Wait. Raises ``Interrupted`` if a signal arrived."""
+    until = time.monotonic() + seconds
+    while (rest := until - time.monotonic()) > 0:
+        signals.check()
+        time.sleep(min(rest, GLANCE))
 
 
 @dataclass(frozen=True)
@@ -49,7 +67,7 @@ class Sight:
     driver: Callable[[str], Driver]
     #: returns a node of a role as it would be created now at a provider in a region
     example: Example
-    sleep: Callable[[float], None] = time.sleep
+    sleep: Callable[[float], None] = pause
     now: Callable[[], float] = time.time
 
 
@@ -118,7 +136,7 @@ class _Survey:
             scene = Scene(
                 spec, members[name], problems=self._problems(spec, seen), held=memories[name].held,
                 changes=memories[name].changes, network=fault, room=self._room(spec, seen, claims),
-                notes=_notes(spec, own[name], entries),
+                notes=_notes(own[name], members[name], entries),
             )  # fmt: skip
             if (load := self._load(scene, memories[name], now)) is not None:
                 loads[name], scene = load, _scaled(scene, load.decision)
@@ -168,7 +186,8 @@ class _Survey:
             if entries[one.minion_id]["status"] == listing.NO_INSTANCE and one.stage == RECORDED_READY
         ]
         found = misses.gone(missing, self._of_providers, self._sight.driver, self._sight.sleep)
-        return frozenset(one.minion_id for one in found)
+        # A minion that answers has an instance, whatever an account says: it may be another one.
+        return frozenset(one.minion_id for one in found) - (seen.present or frozenset())
 
     def _members(
         self, spec: Spec, own: Sequence[Record], seen: Snapshot, entries: Mapping[str, dict[str, Any]],
@@ -179,6 +198,8 @@ class _Survey:
             status = str(entries[record.minion_id]["status"])
             instance = seen.instance_of(record)
             state = _state(status, record, gone, seen)
+            if status == NO_RECORD:
+                state = _without_record(record, instance, seen, locks, now)
             if state is None:
                 continue
             member = Member(
@@ -194,7 +215,8 @@ class _Survey:
     def _problems(self, spec: Spec, seen: Snapshot) -> list[str]:
         """Return why a fleet could not be seen whole."""
         if spec.provider in seen.asked:
-            return list(seen.broken.values())
+            tagged = {one.instance.minion_id: one for one in seen.found}
+            return [why for minion_id, why in seen.broken.items() if _can_have(spec, tagged.get(minion_id))]
         return [one for one in seen.problems if one.startswith(f"{spec.provider}:")] or list(seen.problems)
 
     def _room(
@@ -208,7 +230,10 @@ class _Survey:
         spec = scene.spec
         if not (force or spec.settings.limits.monthly_price is not None) or scene.problems:
             return scene
-        offers = {region: self._offer(spec, region) for region in spec.regions}
+        try:
+            offers = {region: self._offer(spec, region) for region in spec.regions}
+        except Refused as error:
+            return dataclasses.replace(scene, problems=[str(error)])
         there = {one.minion_id: Offer(spec.provider, one.region, one.size) for one in scene.members}
         looked = prices.look_up({*offers.values(), *there.values()}, self._sight.driver)
         recorded = {one.minion_id: prices.recorded_price(one) for one in own}
@@ -230,11 +255,20 @@ def _scaled(scene: Scene, decision: Decision) -> Scene:
 
 
 def everywhere(members: Sequence[Member]) -> str:
-    """Return why the network seems to be at fault, over all fleets: too many minions are silent, or all of them."""
+    """
+    Return why the network seems to be at fault, over all fleets: too many minions are silent, or all of them.
+
+    One node by itself does not count: its new node must come up before it goes.
+    """
     running = [one for one in members if one.state in (READY, SILENT)]
-    if running and all(one.state == SILENT for one in running):
+    if len(running) > FEW_SILENT and all(one.state == SILENT for one in running):
         return f"no minion of the {len(running)} nodes that run answers: the network or the master is probably at fault"
     return network_fault(members)
+
+
+def _can_have(spec: Spec, found: Found | None) -> bool:
+    """Return whether a node with a broken record can be the fleet's; ``found`` is its instance, if it has one."""
+    return found is None or spec.has(found.instance.role, found.provider.name, found.instance.region)
 
 
 def _is_of(spec: Spec, record: Record) -> bool:
@@ -246,39 +280,62 @@ def _state(status: str, record: Record, gone: frozenset[str], seen: Snapshot) ->
     if status in NOT_COUNTED or status.startswith("left at"):
         return None
     state = STATE_OF.get(status, STOPPED)
+    if state == COMING:
+        return COMING
+    if record.stage != RECORDED_READY:
+        return None  # it was never ready, so it is the sweep's
     if state == GONE:
-        if record.minion_id in gone:
-            return GONE
-        # A list can miss an instance; one that was never ready is the sweep's.
-        answers = seen.present is not None and record.minion_id in seen.present
-        return None if record.stage != RECORDED_READY else READY if answers else SILENT
-    if state == STOPPED and record.stage != RECORDED_READY:
-        return None
-    if status == "no record":
-        return _without_record(record, seen)
+        # A list can miss an instance.
+        return GONE if record.minion_id in gone else _answering(record, seen)
+    if state == STOPPED or status == "pending":
+        # What a provider says can be old; of a minion that answers, the instance runs.
+        return READY if _answering(record, seen) == READY else state
     return state
 
 
-def _without_record(record: Record, seen: Snapshot) -> str:
-    """Return the state of an instance whose record is lost; without an accepted key, a call may be bringing it up."""
-    if ACCEPTED not in seen.keys.get(record.minion_id, ()):
-        return COMING
+def _answering(record: Record, seen: Snapshot) -> str:
     return READY if seen.present is not None and record.minion_id in seen.present else SILENT
 
 
+def _without_record(
+    record: Record, instance: Instance | None, seen: Snapshot, locks: Look, now: float
+) -> str | None:  # fmt: skip
+    """
+    Return the state of an instance whose record is lost.
+
+    Without an accepted key, a call may be bringing it up, perhaps on another machine; an old one is the sweep's.
+    """
+    if ACCEPTED in seen.keys.get(record.minion_id, ()):
+        return _answering(record, seen)
+    if locks.batch_lives(record.batch):
+        return COMING
+    created = (instance.created if instance is not None else None) or batch_time(record.batch)
+    is_old = created is not None and now - created >= GRACE
+    return None if is_old or record.batch in locks.dead_batches() else COMING
+
+
 def _why(state: str, status: str) -> str:
-    return f"its instance is {status}" if state == STOPPED else WHY.get(state, "")
+    wrong = state == STOPPED or (state == SILENT and status == "pending")
+    return f"its instance is {status}" if wrong else WHY.get(state, "")
 
 
 def _moved(spec: Spec, record: Record) -> tuple[str, ...]:
     return () if record.region in spec.regions else ("region",)
 
 
-def _notes(spec: Spec, own: Sequence[Record], entries: Mapping[str, dict[str, Any]]) -> list[str]:
-    """Return what the fleet does not count, in sentences."""
-    left = [one.minion_id for one in own if str(entries[one.minion_id]["status"]).startswith(("left at", "failed"))]
-    elsewhere = [one.minion_id for one in own if entries[one.minion_id]["status"] == listing.ELSEWHERE]
+def _notes(
+    own: Sequence[Record], members: Sequence[Member], entries: Mapping[str, dict[str, Any]]
+) -> list[str]:  # fmt: skip
+    """Return what the fleet does not count although it looks like one of its nodes, and the reverse, in sentences."""
+    status = {one.minion_id: str(entries[one.minion_id]["status"]) for one in own}
+    counted = {one.minion_id: one.state for one in members}
+    out = {minion_id: word for minion_id, word in status.items() if minion_id not in counted}
+    left = [minion_id for minion_id, word in out.items() if word not in NOT_COUNTED - {"failed"}]
+    elsewhere = [minion_id for minion_id, word in out.items() if word == listing.ELSEWHERE]
+    alive = [it for it, state in counted.items() if state == READY and status[it] == listing.NO_INSTANCE]
     notes = []
+    if alive:
+        notes.append(f"their minions answer, but their provider has no such instances: {', '.join(alive)}")
     if left:
         notes.append(f"not counted, because a call left them unfinished: {', '.join(left)}; see salt-run hart.sweep")
     if elsewhere:

@@ -112,6 +112,8 @@ class Outcomes:
     data: Mapping[str, dict[str, Any]] = field(default_factory=dict)
     ok: bool = True
     interrupted: int | None = None
+    #: what failed and concerns no single node, a sentence each
+    problems: Sequence[str] = ()
 
     def good(self) -> list[str]:
         """Return the ids of the nodes with a good result."""
@@ -194,6 +196,7 @@ class Changes:
 
     def _note(self, outcomes: Outcomes) -> None:
         self.ok = self.ok and outcomes.ok
+        self.problem = "; ".join(filter(None, [self.problem, *outcomes.problems]))
         self.interrupted = outcomes.interrupted or self.interrupted
 
     @property
@@ -230,4 +233,4 @@ def renew(old: Sequence[Record], batch: int, actions: FleetActions) -> Changes:
 def outcomes(result: Result) -> Outcomes:
     """Return the outcome of each node, from the result of a call."""
     nodes = {minion_id: entry for minion_id, entry in result.data.items() if isinstance(entry, dict)}
-    return Outcomes(nodes, result.ok, None if result.ok else result.signal)
+    return Outcomes(nodes, result.ok, None if result.ok else result.signal, result.problems)

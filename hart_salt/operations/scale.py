@@ -15,7 +15,7 @@ from hart_salt.drivers.contract import Driver
 from hart_salt.inventory import misses, rebuild
 from hart_salt.inventory.context import Context
 from hart_salt.inventory.identity import Found
-from hart_salt.inventory.locks import Look
+from hart_salt.inventory.locks import Locks, Look
 from hart_salt.inventory.protected import is_protected, sentence
 from hart_salt.inventory.records import READY, Record
 from hart_salt.inventory.snapshot import Snapshot, record_of
@@ -47,6 +47,18 @@ class Outcome:
     data: dict[str, Any]
     ok: bool = True
     interrupted: int | None = None
+
+
+@contextmanager
+def alone_with(role: str, locks: Locks, *, wait: bool) -> Iterator[bool]:
+    """Hold the lock of a role's nodes, and say so if the call has to wait for it; yield whether it is held."""
+    with locks.role(role, wait=False) as held:
+        if held or not wait:
+            yield held
+            return
+    print_stderr(f"hart: another call is changing the fleet of {role}; waiting for it")
+    with locks.role(role, wait=True) as held:
+        yield held
 
 
 class Scaling:
@@ -102,7 +114,7 @@ class Scaling:
         Raises ``Refused`` before anything is changed.
         """
         wanted.check()
-        with self._alone(wait) as alone:
+        with alone_with(self._order.role, self._context.locks, wait=wait) as alone:
             if not alone:
                 return self._unchanged("another call is changing this fleet")
             if rest := self._rest(cooldown):
@@ -130,7 +142,7 @@ class Scaling:
 
         ``check`` gets the nodes in the order in which they are replaced; it raises ``Refused`` if they must not be.
         """
-        with self._alone(wait) as alone:
+        with alone_with(self._order.role, self._context.locks, wait=wait) as alone:
             if not alone:
                 return self._unchanged("another call is changing this fleet")
             self._begin()
@@ -152,17 +164,6 @@ class Scaling:
                 f"role {order.role} has no ready node at {order.provider} in region {order.region}; "
                 f"see salt-run hart.list_minions role={order.role}"
             )
-
-    @contextmanager
-    def _alone(self, wait: bool) -> Iterator[bool]:
-        locks, role = self._context.locks, self._order.role
-        with locks.role(role, wait=False) as held:
-            if held or not wait:
-                yield held
-                return
-        print_stderr(f"hart: another call is changing the fleet of {role}; waiting for it")
-        with locks.role(role, wait=True) as held:
-            yield held
 
     def _begin(self) -> None:
         if not self._order.test:

@@ -22,9 +22,10 @@ from hart_salt.fleets.scene import Spec
 from hart_salt.fleets.spec import specs
 from hart_salt.fleets.survey import Sight, View
 from hart_salt.inventory.ends import end_of
-from hart_salt.inventory.records import READY, Record, instance_of
+from hart_salt.inventory.records import READY, UNKNOWN, Record, instance_of
 from hart_salt.operations.drain import drain_all
 from hart_salt.operations.fleet import Outcomes, outcomes
+from hart_salt.operations.scale import alone_with
 from hart_salt.result import Result
 from hart_salt.use_cases.offers import Offers
 from hart_salt.use_cases.parts import Calls, Parts
@@ -90,16 +91,21 @@ class Fleets:
         fleet may be removed.
         """
         wanted = self._specs(names)
-        self._parts.changes()
-        self._parts.master.require_running()
-        for provider in dict.fromkeys(spec.provider for spec in wanted):
-            self._calls.sweep_dead(provider)
+        self._parts.changes(test=True)
         with self._alone(wanted, wait=wait) as (free, busy):
+            self._begin(free)
             run = Run(free, functools.partial(self._look, free, force), self._operations, self._changed)
             run.waves(waves)
             outside = self._end_outside() if not names and run.interrupted is None else Work()
         result = run.result(busy, outside)
         return dataclasses.replace(result, notes=[*result.notes, *_none_declared(wanted)])
+
+    def _begin(self, wanted: Sequence[Spec]) -> None:
+        """Get ready to change fleets whose locks are held: a call that waits for them must not keep a slot."""
+        self._parts.changes()
+        self._parts.master.require_running()
+        for provider in dict.fromkeys(spec.provider for spec in wanted):
+            self._calls.sweep_dead(provider)
 
     def hold(self, name: str) -> Result:
         """Hold a fleet: neither the engine nor ``hart.apply`` changes it until ``unhold``."""
@@ -149,7 +155,7 @@ class Fleets:
             before, load = view.memories[name], view.loads.get(name)
             silent = memory.observe(before, scene.members, view.now)
             past = before.past if load is None else load.decision.past.as_dict()
-            memory.keep_seen(store, name, before, silent, past)
+            memory.keep_seen(store, name, before, silent, past, view.now)
             if load is not None and (problem := recording.record(info.log_dir, name, view.now, load.readings)):
                 log.warning("hart: %s", problem)
 
@@ -158,7 +164,7 @@ class Fleets:
         """Hold the locks of the fleets' roles; yield the fleets that are free, and those that another call changes."""
         with ExitStack() as stack:
             held = {
-                role: stack.enter_context(self._parts.context.locks.role(role, wait=wait))
+                role: stack.enter_context(alone_with(role, self._parts.context.locks, wait=wait))
                 for role in sorted({spec.role for spec in wanted})
             }
             yield [one for one in wanted if held[one.role]], [one for one in wanted if not held[one.role]]
@@ -177,7 +183,13 @@ class Fleets:
         )
 
     def _destroy(self, records: Sequence[Record]) -> Outcomes:
-        return outcomes(self._calls.destroy([record.minion_id for record in records]))
+        """Destroy nodes, but not those that another call has destroyed or replaced since they were seen."""
+        now = {one.minion_id: self._parts.context.store.get(one.minion_id) for one in records}
+        same = [one.minion_id for one in records if _is_same(one, now[one.minion_id])]
+        found = outcomes(self._calls.destroy(same)) if same else Outcomes()
+        others = {one.minion_id: _passed_over(one, now[one.minion_id]) for one in records if one.minion_id not in same}
+        ok = found.ok and all(entry["result"] for entry in others.values())
+        return dataclasses.replace(found, data={**found.data, **others}, ok=ok)
 
     def _drain(self, wanted: Mapping[str, Settings]) -> Mapping[str, str]:
         having = {minion_id: settings for minion_id, settings in wanted.items() if settings.drain}
@@ -204,7 +216,12 @@ class Fleets:
     def _end_outside(self) -> Work:
         """Destroy the nodes that are in no fleet and whose ttl has ended; each by itself, so that one fails alone."""
         work = Work()
-        for record in self._ended_outside(time.time()):
+        try:
+            ended = self._ended_outside(time.time())
+        except HartError as error:  # what was done with fleets must not be lost
+            work.stop(error)
+            return work
+        for record in ended:
             try:
                 if not self._has_surely_ended(record):
                     continue
@@ -225,6 +242,21 @@ class Fleets:
         instance = None if known is None else self._parts.driver(record.provider).instance(known)
         end = end_of(record, instance)
         return end is not None and end <= time.time()
+
+
+def _is_same(seen: Record, now: Record | None) -> bool:
+    """Return whether the record of a node still names the instance that was seen; one without a record has none."""
+    if now is None:
+        return seen.stage == UNKNOWN
+    return seen.instance_id == now.instance_id
+
+
+def _passed_over(seen: Record, now: Record | None) -> dict[str, Any]:
+    """Return the outcome of a node that was not destroyed because another call has changed it."""
+    facts: dict[str, Any] = {"provider": seen.provider, "instance_id": seen.instance_id}
+    if now is None:
+        return {"result": True, **facts, "notes": ["another call destroyed it"]}
+    return {"result": False, **facts, "error": "another call has replaced it with a new node of this name"}
 
 
 def _outside(ended: Sequence[Record]) -> dict[str, Any]:

@@ -1,0 +1,1 @@
+"""The use cases of declared fleets, with real records, locks and configuration."""
