@@ -80,8 +80,8 @@ class Metric(Section):
     )
     key: Text | None = Field(
         None,
-        description="Where in the answer the number is, with `:` between the keys, such as `1-min` or `eth0:rx_bytes`. "
-        "Without it, the answer must be a number.",
+        description="Where in the answer the number is: the keys, with colons between them, such as `1-min` or "
+        "`eth0:rx_bytes`. Without it, the answer must be a number.",
     )
     per: Literal["cpu"] | None = Field(
         None, description="`cpu` divides the number by the minion's number of CPUs, its grain `num_cpus`."

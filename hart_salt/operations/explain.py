@@ -12,6 +12,7 @@ from hart_salt.base.errors import Refused
 from hart_salt.base.text import suggestion
 from hart_salt.config.cluster import Cluster, Peer
 from hart_salt.config.described import default_of, kind_of, unit_of
+from hart_salt.config.fleets import Fleet, inner
 from hart_salt.config.limits import Limits
 from hart_salt.config.schema import Schema
 from hart_salt.config.settings import Section, Settings
@@ -22,6 +23,7 @@ ACCOUNT = "in hart:providers:<name> only"
 LIMITS = "directly under hart, in a provider and in a role; not as an argument"
 WHOLE = "directly under hart only"
 PEERS = "in an entry of hart:masters"
+FLEETS = "in an entry of hart:fleets"
 #: words of the configuration that are no settings of a node
 WORDS = {
     "provider": ("under hart and in a role; an argument", "The configured provider that creates the instance."),
@@ -69,13 +71,26 @@ def _of_driver(name: str, entry: Entry, before: list[str], schemas: Mapping[str,
 def _chosen(entries: Mapping[str, Entry], before: list[str], last: str, drivers: list[str]) -> dict[str, Entry]:
     """Return the entries with this last word; words before it can name a driver, ``masters``, or hart."""
     named = {one: entry for one, entry in entries.items() if last in (one.rpartition(".")[2], entry.get("also"))}
+    if "fleets" in before:
+        return _of_fleets(named, before)
     owners = [word for word in before if word in (*drivers, "masters")]
     if owners:
         own = {one: entry for one, entry in named.items() if one.partition(".")[0] in owners}
         return own or {one: entry for one, entry in named.items() if "." not in one}
     if before == ["hart"] or not before:
-        return named
+        return {one: entry for one, entry in named.items() if not _is_of_fleets(one)} or named
     return {one: entry for one, entry in named.items() if entry["kind"] == "setting"}
+
+
+def _of_fleets(named: Mapping[str, Entry], before: list[str]) -> dict[str, Entry]:
+    """Return the entries of a fleet whose sections are all named, and of them those with the most."""
+    own = {one: entry for one, entry in named.items() if set(one.split(".")[:-1]) <= set(before) and _is_of_fleets(one)}
+    most = max((one.count(".") for one in own), default=0)
+    return {one: entry for one, entry in own.items() if one.count(".") == most}
+
+
+def _is_of_fleets(name: str) -> bool:
+    return name.startswith("fleets.")
 
 
 def _unknown(name: str, before: list[str], last: str, entries: Mapping[str, Entry]) -> str:
@@ -100,10 +115,15 @@ def summary(entry: Entry) -> Entry:
 
 
 def settings(schemas: Mapping[str, Schema]) -> dict[str, Entry]:
-    """Return every setting: those of a driver by ``driver.setting``, those of another master by ``masters.setting``."""
+    """
+    Return every setting: those of a driver by ``driver.setting``, of another master by ``masters.setting``, and of a
+    fleet by ``fleets.setting``, or with its sections by ``fleets.section.setting``.
+    """
     words = {name: {"kind": "setting", "set": place, "description": text} for name, (place, text) in WORDS.items()}
     found = [*_section(Settings, "", LAYERS), *_section(Limits, "", LIMITS), *_section(Cluster, "", WHOLE)]
-    found += _section(Peer, "masters", PEERS)
+    found += [*_section(Peer, "masters", PEERS), *_section(Fleet, "fleets", FLEETS)]
+    for path, section in inner():
+        found += _section(section, f"fleets.{path.replace(':', '.')}", f"{FLEETS}, under {path}")
     for driver, schema in schemas.items():
         found += [*_section(schema.account, driver, ACCOUNT), *_section(schema.options, driver, LAYERS)]
     return {**dict(found), **words}

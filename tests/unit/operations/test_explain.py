@@ -9,6 +9,7 @@ import pytest
 from hart_salt import drivers
 from hart_salt.base.errors import Refused
 from hart_salt.config.cluster import Cluster, Peer
+from hart_salt.config.fleets import Fleet, inner
 from hart_salt.config.limits import Limits
 from hart_salt.config.settings import Settings
 from hart_salt.operations.explain import WORDS, explain
@@ -39,6 +40,10 @@ def look(name: str | None) -> dict[str, dict[str, Any]]:
         ("max_calls", ["max_calls"]), ("hart:max_calls", ["max_calls"]), ("max_nodes", ["max_nodes"]),
         ("masters.timeout", ["masters.timeout"]), ("hart:masters:two:timeout", ["masters.timeout"]),
         ("create", ["hart.create"]), ("hart.create", ["hart.create"]), ("hart.present", ["hart.present"]),
+        ("autoscale", ["fleets.autoscale"]), ("hart:fleets:web:min", ["fleets.min"]),
+        ("hart:fleets:web:autoscale:minimums:0:min", ["fleets.autoscale.minimums.min"]),
+        ("fleets.autoscale.target", ["fleets.autoscale.target"]), ("role", ["role"]), ("fleets.role", ["fleets.role"]),
+        ("at_once", ["fleets.disruption.at_once"]), ("hart:fleets:do:role", ["fleets.role"]),
         ("sealed", ["hart.sealed"]), ("provider", ["provider"]), ("driver", ["driver"]),
     ],
 )  # fmt: skip
@@ -55,7 +60,9 @@ def test_a_driver_lists_its_settings() -> None:
 def test_without_a_name_everything_is_listed_with_a_summary() -> None:
     everything = look(None)
     expected = {*Settings.model_fields, *Limits.model_fields, *Cluster.model_fields, *WORDS}
-    expected |= {f"masters.{name}" for name in Peer.model_fields}
+    expected |= {f"masters.{name}" for name in Peer.model_fields} | {f"fleets.{name}" for name in Fleet.model_fields}
+    for path, section in inner():
+        expected |= {f"fleets.{path.replace(':', '.')}.{name}" for name in section.model_fields}
     for driver, schema in SCHEMAS.items():
         expected |= {f"{driver}.{name}" for one in (schema.account, schema.options) for name in one.model_fields}
     expected |= {"hart.create", "hart.present", "hart.sealed"}
@@ -101,7 +108,7 @@ def test_a_name_that_means_nothing_is_refused_with_a_suggestion(name: str, words
 
 
 @pytest.mark.parametrize("width", [40, 80, 160])
-@pytest.mark.parametrize("name", [None, "size", "volume_size", "create", "do"])
+@pytest.mark.parametrize("name", [None, "size", "volume_size", "create", "do", "fleets.autoscale.target"])
 def test_the_screen_fits(name: str | None, width: int) -> None:
     document = {"version": 2, "function": "explain", "entries": look(name), "problems": [], "notes": []}
     text = draw(document, Paper(width))
