@@ -219,7 +219,7 @@ def test_a_scheduled_minimum_raises_the_number_and_never_lowers_it() -> None:
     assert (found.wanted, found.reason) == (
         6, "the average is 0.5, the target 0.5: no change; the scheduled minimum is 6"
     )  # fmt: skip
-    assert decided([0.5] * 4, low=4, **scheduled("Mon 08:00", 2)).wanted == 4
+    assert decided([0.1] * 4, settled(1), low=4, **scheduled("Mon 08:00", 2)).wanted == 4
     assert decided([], low=0, **scheduled("Mon 08:00", 3)).wanted == 3
     assert decided([0.5] * 2, high=5, **scheduled("Mon 08:00", 6)).wanted == 5
 
