@@ -50,10 +50,14 @@ BACKGROUND = "__hart_background__"
 QUEUES = "__hart_queues__"
 #: holds who called such a call; it is only shown
 BY = "__hart_by__"
+#: the name of the file of a job that the engine has started; see ``job_files``
+ENGINE = "__hart_engine__"
 #: a keyword with which the SLS of a reaction passes the tag of its event, to be shown; Salt itself does not pass it
 EVENT = "__event__"
 #: the functions that take several ids
 SEVERAL = ("create", "destroy", "protect", "unprotect", "start", "stop", "reboot", "resize", "set_tags")
+#: marks a call that reads the master's files again
+CURRENT = "__hart_current__"
 DEFECT = 70  # the exit code of a defect in hart: EX_SOFTWARE of sysexits.h
 
 
@@ -89,8 +93,10 @@ def _acts(function: Callable[..., dict[str, Any]]) -> Callable[..., dict[str, An
         from hart_salt.base import caller
 
         marked = kwargs.pop(BACKGROUND, None) is True
-        by, event = kwargs.pop(BY, None), kwargs.pop(EVENT, None)
+        by, event, token = kwargs.pop(BY, None), kwargs.pop(EVENT, None), kwargs.pop(ENGINE, None)
         with caller.keywords(by if marked else None, event):
+            if marked and token is not None:
+                return _act_for_engine(function, args, kwargs, token)
             return _act(function, args, kwargs, marked=marked)
 
     return call
@@ -110,6 +116,28 @@ def _act(
     data = function(*args, **kwargs)
     _announce(f"hart.{function.__name__}", globals()["__jid__"], data)
     return data
+
+
+def _act_for_engine(
+    function: Callable[..., dict[str, Any]], args: tuple[Any, ...], kwargs: dict[str, Any], token: object
+) -> dict[str, Any]:
+    """Do the work of a job of the engine, which sees by its file when and how it has ended."""
+    from hart_salt.inventory.job_files import JobFiles, outcome_of
+
+    __context__[CURRENT] = True
+    with JobFiles(__opts__["cachedir"]).held(token) as outcome:
+        data = _act(function, args, kwargs, marked=True)
+        outcome.update(outcome_of(data))
+    return data
+
+
+def _options() -> dict[str, Any]:
+    """Return the master's options. A job of the engine uses ``hart:`` as the engine has just read it from the files."""
+    if CURRENT not in __context__:
+        return __opts__
+    from hart_salt.master.configuration import with_current_hart
+
+    return with_current_hart(__opts__)
 
 
 @_acts
@@ -1481,6 +1509,41 @@ def history(
     return _report("history", work, config, unknown)
 
 
+def engine(*extra: Any, **unknown: Any) -> dict[str, Any]:
+    """
+    Show what the engine, which keeps the fleets as they are declared, did last and will do next.
+
+    This needs no valid configuration of hart and queries no cloud: it shows what the engine of this master says of
+    itself, and what the leader among several masters has written into the record store.
+
+    Returns ``engine``: ``status`` (``working``, ``failing``, ``starting``, ``not running``, ``not configured``, or
+    ``late``, which means that no look has succeeded for three intervals), ``interval`` in seconds, ``leader``,
+    ``leads`` (whether this master is the leader), ``last_look``, ``seconds`` (how long it took), ``next_look``,
+    ``failures`` in a row, ``error`` of the last look, and ``early_looks`` (how many events have asked for). ``fleets``
+    has, for each fleet, its ``state``, ``why``, ``since``, the numbers of ``actions`` for now and for ``later``, its
+    last ``job`` with ``job_began`` and ``job_runs``, and, after jobs that failed, ``job_failures``, ``job_error`` and
+    ``next_job``.
+
+    The exit code is 1 if the engine is configured and does not run, or is ``late``.
+
+    CLI Example:
+
+    .. code-block:: bash
+
+        salt-run hart.engine
+
+    .. versionadded:: 2.0.0
+    """
+
+    def work(service: MakeService, arguments: ModuleType) -> Result:
+        arguments.refuse(unknown, extra, engine)
+        from hart_salt.unconfigured import engine as seen
+
+        return seen(__opts__)
+
+    return _report("engine", work, None, unknown)
+
+
 def check_seal(
     tgt: str | None = None,
     *extra: Any,
@@ -2290,7 +2353,7 @@ def _data(
 
             path = config if isinstance(config, str) else None
             bound = functools.partial(work, arguments=arguments)
-            report = answer(__opts__, bound, path, _clean(given or {}), _caller(function))
+            report = answer(_options(), bound, path, _clean(given or {}), _caller(function))
         data = document(report, function)
     except SystemExit as error:  # a signal came while nothing was running that hart would roll back
         data = _nothing(function, "interrupted; nothing was started", int(error.code or INTERRUPTED))
@@ -2418,7 +2481,7 @@ def _announce(function: str, jid: str, data: Any) -> None:
     from hart_salt.master.client import Master
 
     failed = isinstance(data, dict) and "retcode" in data
-    if failed:
+    if failed and CURRENT not in __context__:  # the engine reports the failures of its own jobs, each one once
         log.error("%s, which a reactor called as job %s, failed: %s", function, jid, data)
     master = Master(__opts__)
     try:

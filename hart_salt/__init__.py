@@ -5,10 +5,14 @@ A map of the package, from the top down. A package imports only what is below it
 
 ``runners/``, ``modules/``, ``states/``
     what Salt loads: the functions of ``salt-run hart.…`` and of the minions, and the states of orchestrations
+``engines/``
+    Salt's engine ``hart``, which keeps fleets as they are declared
 ``output/``
     Salt's outputter ``hart``: what the runner returns, as a table
 ``screens/``
     the tables for people
+``look.py``
+    one look of the engine, in a process of its own
 ``answer.py``
     the result of a call: data or an error sentence, all of it through the gate
 ``arguments.py``

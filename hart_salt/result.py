@@ -17,6 +17,7 @@ PARTS: Mapping[str, str | None] = {
     "apply": "fleets",
     "check": "checks",
     "completion": None,
+    "engine": "engine",
     "explain": "entries",
     "cost": "cost",
     "plan": "fleets",

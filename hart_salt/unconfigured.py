@@ -2,12 +2,19 @@
 
 from __future__ import annotations
 
+import time
 from collections.abc import Callable, Iterable, Mapping
 from pathlib import Path
 from typing import Any
 
 from hart_salt import drivers
+from hart_salt.base import machine
+from hart_salt.base.errors import EnvironmentFault
 from hart_salt.config.catalog import Catalogue
+from hart_salt.fleets import engine_settings, engine_status
+from hart_salt.fleets.engine_files import EngineFiles
+from hart_salt.fleets.engine_state import EngineStore
+from hart_salt.fleets.leadership import EngineHost
 from hart_salt.inventory.records import Store
 from hart_salt.master import peer_work
 from hart_salt.master.client import Master
@@ -15,6 +22,8 @@ from hart_salt.migration.salt_cloud import config as cloud_config
 from hart_salt.migration.salt_cloud import files
 from hart_salt.operations import completion, explain, health, listing, lookup
 from hart_salt.result import Result
+
+USUAL = 60.0  #: seconds between two looks of the engine
 
 
 def version(runner_file: str) -> Result:
@@ -66,6 +75,34 @@ def node_of(opts: Mapping[str, Any], ip: str) -> Result:
     """Return the node that has an address; see ``lookup.node_of``."""
     found = lookup.node_of(Store(Master(opts).cache()), ip)
     return Result({found["minion_id"]: dict(found)} if found["minion_id"] else {}, more=found)
+
+
+def engine(opts: Mapping[str, Any]) -> Result:
+    """
+    Return what the engine did last and will do next; this reads no configuration of hart and queries no cloud.
+
+    A record store that cannot be read is one of the problems.
+    """
+    master = Master(opts)
+    info, files, given = master.info(), EngineFiles(str(opts["cachedir"])), engine_settings.configured(opts)
+    problems: list[str] = []
+    interval = USUAL
+    try:
+        interval = engine_settings.seconds((given or {}).get("interval", USUAL))
+    except ValueError as error:
+        problems.append(str(error))
+    state = None
+    try:
+        state = EngineStore(Store(master.cache(), master.record_place()), info.owner).read()
+    except EnvironmentFault as error:
+        problems.append(str(error))
+    data, wrong = engine_status.report(
+        configured=given is not None, interval=interval, runs=files.runs(), own=files.read(), state=state,
+        me=EngineHost(info.master_id, machine.machine(info.cachedir)), now=time.time(),
+    )  # fmt: skip
+    problems += wrong
+    note = "the engine is not configured: see the page Fleets of the documentation" if given is None else ""
+    return Result(data, not problems, problems=problems, notes=[note] if note else [])
 
 
 def peer_work_for(opts: Mapping[str, Any], work: Any, keys: Any, until: Any, sent: Any) -> Result:

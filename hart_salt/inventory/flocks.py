@@ -23,7 +23,7 @@ from hart_salt.base.stopping import Stop
 from hart_salt.inventory.locks import BatchClaim, at_work, is_own
 from hart_salt.inventory.records import Record
 
-NODE, BATCH, ROLE, SWEEP = ".lock", ".batch", ".role", ".sweep"
+NODE, BATCH, ROLE, SWEEP, ENGINE = ".lock", ".batch", ".role", ".sweep", ".engine"
 
 
 def directory_of(cachedir: str) -> Path:
@@ -174,6 +174,10 @@ class FileLocks:
                     yield held
                     return
             time.sleep(0.2)
+
+    def engine(self) -> AbstractContextManager[bool]:
+        """Hold the lock of the engine; see ``Locks``."""
+        return self._held(f"hart{ENGINE}", wait=False)
 
     def clear(self) -> None:
         """Remove the lock files of nodes and roles that a dead process left. A file that is held stays."""

@@ -384,6 +384,12 @@ class LeaseLocks:
             yield held
 
     @contextmanager
+    def engine(self) -> Iterator[bool]:
+        """Hold the lease of the engine of the masters with this mark; see ``Locks``."""
+        with self._long(plain(f"hart/engine/{self._owner}"), 0) as held:
+            yield held
+
+    @contextmanager
     def _long(self, name: str, wait: float) -> Iterator[bool]:
         """Hold a lease that is renewed with the session; yield whether it is held."""
         with self._in_session() as opened:

@@ -137,6 +137,9 @@ class Locks(Look, Protocol):
     def sweep(self, *, wait: float) -> AbstractContextManager[bool]:
         """Hold the lock of the sweep, for which the call waits up to ``wait`` seconds; yield whether it is held."""
 
+    def engine(self) -> AbstractContextManager[bool]:
+        """Hold the lock of the engine while it looks, without waiting for it; yield whether it is held."""
+
     def clear(self) -> None:
         """Remove what a dead process left and nothing needs."""
 

@@ -30,7 +30,7 @@ from hart_salt.base import faults, logs
 from hart_salt.base.errors import EnvironmentFault, Refused
 from hart_salt.master.configuration import Configuration
 from hart_salt.master.keys import SENDING, Keys
-from hart_salt.master.listener import EVENT_BUS_TIMEOUT, Events
+from hart_salt.master.listener import EVENT_BUS_TIMEOUT, Events, Wakes
 from hart_salt.master.minions import Minions, user_of
 from hart_salt.master.record_cache import RecordCache, server_of
 from hart_salt.master.states import unknown_states
@@ -177,6 +177,10 @@ class Master:
     def events(self, on_start: Callable[[str], None], on_answer: Callable[[str, str], None]) -> Events:
         """Listen for start events and for answers to ``ask_for_answers``; see ``Events``."""
         return Events(lambda: self._event_bus(listen=True), on_start, on_answer)
+
+    def wakes(self, on_wake: Callable[[], None]) -> Wakes:
+        """Listen for events that announce an interruption; see ``Wakes``."""
+        return Wakes(lambda: self._event_bus(listen=True), on_wake)
 
     def unknown_states(self, names: Sequence[str], saltenv: str) -> list[str]:
         """Return a sentence for each SLS name that the master's file server does not have; see ``states.py``."""

@@ -129,6 +129,34 @@ class Configuration:
             raise Refused(f"{path} cannot be rendered ({type(error).__name__}): fix it, or remove it") from error
 
 
+def current_options(path: str) -> dict[str, Any]:
+    """
+    Return the options of the master with this configuration file, read now, as ``salt-run`` reads them.
+
+    Raises ``ConfigError`` if Salt cannot read it.
+    """
+    try:
+        found: dict[str, Any] = salt.config.master_config(path)
+    except (Exception, SystemExit) as error:  # its text may quote the file
+        files = ConfigFiles.read({"conf_file": path})
+        unknown = [Fault(path, f"Salt cannot read it ({type(error).__name__})")]
+        raise ConfigError([*files.faults, *files.doubtful] or unknown) from None
+    return found
+
+
+def with_current_hart(opts: Mapping[str, Any]) -> dict[str, Any]:
+    """
+    Return the options of a master that runs, with ``hart:`` as its files have it now.
+
+    A master keeps what it read when it started, and so do its jobs.
+
+    Raises ``ConfigError`` if the files cannot be read.
+    """
+    new = current_options(str(opts["conf_file"]))
+    kept = {key: value for key, value in opts.items() if key != "hart"}
+    return {**kept, "hart": new["hart"]} if "hart" in new else kept
+
+
 def _resolved(raw: Any, read: Any, found: list[Any]) -> None:
     """Walk both trees, the files and what Salt made of them, and collect the values of references."""
     if isinstance(raw, str) and raw.startswith("sdb://"):

@@ -11,6 +11,7 @@ from rich.text import Text
 from hart_salt.screens import (
     catalog,
     details,
+    engine,
     explain,
     fleets,
     history,
@@ -30,6 +31,7 @@ SCREENS: Mapping[str, Screen] = {
     "apply": fleets.applied,
     "check": catalog.checks,
     "cost": money.cost,
+    "engine": engine.engine,
     "explain": explain.entries,
     "fleets": fleets.states,
     "from_salt_cloud": details.text,

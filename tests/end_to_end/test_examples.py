@@ -266,7 +266,8 @@ def test_every_example_is_run_here() -> None:
     """An example that no test runs is not one."""
     files = {path.relative_to(EXAMPLES).as_posix() for path in EXAMPLES.rglob("*") if path.suffix in (".sls", ".conf")}
     assert files == {
-        "master.d/hart.conf", "master.d/reactor.conf", "salt/top.sls", "salt/app.sls", "salt/drain.sls",
+        "master.d/engine.conf", "master.d/hart.conf", "master.d/reactor.conf", "salt/top.sls", "salt/app.sls",
+        "salt/drain.sls",
         "salt/orch/app.sls", "salt/orch/resize.sls", "salt/orch/declared.sls", "salt/orch/open.sls",
         "salt/orch/close.sls",
         "salt/reactor/more.sls", "salt/reactor/fewer.sls", "salt/reactor/sweep.sls", "salt/reactor/open.sls",

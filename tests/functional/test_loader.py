@@ -15,6 +15,7 @@ import salt.loader
 import salt.output
 
 import hart_salt
+from hart_salt.fleets import engine_process
 from tests.parts import master_opts
 
 PACKAGE = Path(hart_salt.__file__).resolve().parent
@@ -43,15 +44,59 @@ def test_the_entry_point_loads_the_runner_with_every_command_and_nothing_else(op
         "protect", "unprotect", "add_ip", "remove_ip", "scale", "replace", "sweep", "list_minions", "show", "node",
         "node_of", "check_seal",
         "list_roles", "show_role", "list_regions", "list_sizes", "list_images", "check", "version",
-        "sync_keys", "peer_keys", "timeline", "report", "cost", "history",
+        "sync_keys", "peer_keys", "engine", "timeline", "report", "cost", "history",
         "start", "stop", "reboot", "resize", "set_tags",
-        "explain", "completion", "plan", "apply", "fleets", "hold", "unhold",
+        "explain", "completion", "plan", "apply", "fleets", "hold", "unhold", "simulate",
     }  # fmt: skip
 
 
 def test_the_entry_point_loads_the_execution_module_on_minions(minion_opts: dict[str, Any]) -> None:
     loaded = salt.loader.minion_mods(minion_opts)
     assert commands(loaded) == public_functions(MODULE) == {"info", "sealed", "peer_keys", "interruption"}
+
+
+def engine_of(opts: dict[str, Any]) -> Any:
+    """Return the function that Salt calls to start the engine; None if it does not find one."""
+    loaded = salt.loader.engines(opts, {}, {}, {})
+    return loaded.get("hart.start")
+
+
+def test_the_entry_point_loads_the_engine(opts: dict[str, Any]) -> None:
+    assert Path(engine_of(opts).__globals__["__file__"]).resolve() == PACKAGE / "engines/hart.py"
+
+
+def test_a_directory_in_the_master_config_loads_the_engine_too(opts: dict[str, Any], root: Path) -> None:
+    """A place without the metadata of the package has no entry point."""
+    (root / "engines").mkdir()
+    shutil.copy(PACKAGE / "engines/hart.py", root / "engines")
+    loaded = engine_of({**opts, "engines_dirs": [str(root / "engines")]})
+    assert Path(loaded.__globals__["__file__"]).resolve() == root.resolve() / "engines/hart.py"
+
+
+def test_a_minion_does_not_load_the_engine(opts: dict[str, Any]) -> None:
+    assert engine_of({**opts, "__role": "minion"}) is None
+
+
+@pytest.mark.parametrize("settings", [{"interval": 1}, {"interval": "often"}, {"intervall": 60}, {"config": 3}])
+def test_with_a_wrong_setting_the_engine_logs_one_sentence_and_does_not_end(
+    opts: dict[str, Any], settings: dict[str, Any], caplog: pytest.LogCaptureFixture, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Salt starts an engine that ends again and again."""
+    done: list[str] = []
+    monkeypatch.setattr(engine_process, "idle", lambda: done.append("idles"))
+    monkeypatch.setattr(engine_process, "run", lambda opts, settings: done.append("runs"))
+    engine_of(opts)(**settings)
+    assert done == ["idles"]
+    (record,) = [record for record in caplog.records if record.getMessage().startswith("hart engine")]
+    assert record.getMessage().startswith(f"hart engine: engines: hart: {next(iter(settings))}: ")
+    assert "nothing until salt-master is restarted" in record.getMessage()
+
+
+def test_the_engine_gets_its_settings(opts: dict[str, Any], monkeypatch: pytest.MonkeyPatch) -> None:
+    seen: list[engine_process.Settings] = []
+    monkeypatch.setattr(engine_process, "run", lambda opts, settings: seen.append(settings))
+    engine_of(opts)(interval="2m", config="/srv/hart.toml")
+    assert seen == [engine_process.Settings(opts["conf_file"], opts["cachedir"], 120.0, "/srv/hart.toml")]
 
 
 def test_the_execution_module_returns_the_grains(minion_opts: dict[str, Any]) -> None:

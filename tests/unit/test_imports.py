@@ -19,13 +19,14 @@ PACKAGE = Path(hart_salt.__file__).resolve().parent
 
 #: every package and every module outside of packages, from the top down; each may import only what is below it
 LAYERS = [
-    "runners", "modules", "states", "output", "screens", "answer", "arguments", "service", "use_cases", "unconfigured",
+    "runners", "engines", "modules", "states", "output", "screens", "look", "answer", "arguments", "service",
+    "use_cases", "unconfigured",
     "fleets", "migration", "operations", "reports", "node", "planning", "inventory",
     "drivers", "coordination", "master", "model", "config", "result", "base",
 ]  # fmt: skip
 #: modules outside of packages
-FLAT = {"answer", "arguments", "service", "unconfigured", "model", "result"}
-PACKAGES = 31  #: at most, including the top package
+FLAT = {"answer", "arguments", "look", "service", "unconfigured", "model", "result"}
+PACKAGES = 32  #: at most, including the top package
 CLOUDS = tuple(sorted(path.parent.name for path in PACKAGE.glob("drivers/*/driver.py")))
 #: what drivers may import from the rest of the package
 BELOW_DRIVERS = {
@@ -145,7 +146,7 @@ def test_drivers_in_other_packages_find_the_contract_at_its_old_place() -> None:
 
 def test_salt_loads_only_packages_that_are_made_for_it() -> None:
     named = {path.name for path in PACKAGE.iterdir() if path.is_dir()} & LOADER_TYPES
-    assert named == {"runners", "modules", "output", "states"}
+    assert named == {"runners", "engines", "modules", "output", "states"}
 
 
 def test_only_master_imports_salt() -> None:

@@ -23,6 +23,7 @@ WITHOUT = {
     "add_ip": "its account has no address to assign",
     "completion": "it prints a script",
     "create_master": "light machines are no masters",
+    "engine": "an engine would change the fleets of this page",
     "from_salt_cloud": "it prints a file",
     "import_minion": "there is no minion that hart did not create",
     "import_minions": "there is no store of the old hart",

@@ -33,6 +33,21 @@ def doc(function: str, **parts: Any) -> dict[str, Any]:
     return {"version": 2, "function": function, "problems": [], "notes": [], **parts}
 
 
+NOTED = {
+    "web": {
+        "state": "changing", "since": "2026-11-30T11:59:00Z", "actions": 1, "later": 2, "job": "20261130120000000001",
+        "job_began": "2026-11-30T11:59:30Z", "job_runs": True,
+    },
+    "ci": {
+        "state": "blocked", "why": "the token is wrong", "since": "2026-11-30T10:00:00Z", "actions": 0, "later": 0,
+        "job_failures": 2, "job_error": "no capacity", "next_job": "2026-11-30T12:04:00Z",
+    },
+}  # fmt: skip
+ENGINE: dict[str, Any] = {
+    "status": "working", "interval": 60.0, "leader": "m1 (one)", "leads": True, "last_look": "2026-11-30T11:59:30Z",
+    "seconds": 1.5, "next_look": "2026-11-30T12:00:30Z", "fleets": NOTED,
+}  # fmt: skip
+
 FLEETS = [
     doc(
         "plan", fleets={"web": WEB, "ci": STEADY}, outside={"x-1": {"action": "destroy", "reason": "its ttl has ended"}}
@@ -50,4 +65,10 @@ FLEETS = [
     doc("fleets", fleets={"web": WEB, "ci": BLOCKED}),
     doc("hold", fleets={"web": {"result": True, "state": "held"}}),
     doc("unhold", fleets={"web": {"result": True, "changed": True}}),
+    doc("engine", engine=ENGINE),
+    doc(
+        "engine",
+        engine={"status": "not running", "fleets": {}},
+        problems=["the engine is configured, but it does not run"],
+    ),
 ]
