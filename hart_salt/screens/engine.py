@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
+from datetime import datetime, timezone
 from typing import Any
 
 from rich.text import Text
@@ -28,9 +29,8 @@ def engine(document: Mapping[str, Any], paper: Paper) -> list[Text]:
     if found.get("last_look"):
         took = f", took {duration(found['seconds'])}" if found.get("seconds") else ""
         facts.append(("last look", f"{_ago(found['last_look'])}{took}"))
-    facts += [
-        (name.replace("_", " "), str(found[name])) for name in ("next_look", "failures", "early_looks") if name in found
-    ]
+    facts += [("next look", _clock(found.get("next_look")))]
+    facts += [(name.replace("_", " "), str(found[name])) for name in ("failures", "early_looks") if name in found]
     if found.get("error"):
         facts.append(("last failure", str(found["error"]).replace("\n", "; ")))
     fleets = found.get("fleets") or {}
@@ -46,7 +46,7 @@ def _row(name: str, fleet: Mapping[str, Any]) -> Row:
         job += " (running)" if fleet.get("job_runs") else f" ({_ago(fleet.get('job_began'))})"
     cells = (
         name, fleet["state"], age(fleet.get("since")), str(fleet["actions"] or ""), str(fleet["later"] or ""), job,
-        fleet.get("next_job", ""),
+        _clock(fleet.get("next_job")),
     )  # fmt: skip
     failed = ""
     if fleet.get("job_error"):
@@ -57,6 +57,12 @@ def _row(name: str, fleet: Mapping[str, Any]) -> Row:
 def _summary(fleets: Mapping[str, Mapping[str, Any]]) -> str:
     steady = sum(fleet["state"] == "steady" for fleet in fleets.values())
     return f"{counted(len(fleets), 'fleet')}, {steady} of them steady."
+
+
+def _clock(time: str | None) -> str:
+    """Return the time of the day in UTC; what comes next comes within minutes."""
+    seconds = moment(time)
+    return "" if seconds is None else f"{datetime.fromtimestamp(seconds, timezone.utc):%H:%M:%S} UTC"
 
 
 def _ago(time: str | None) -> str:
