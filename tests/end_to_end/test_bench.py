@@ -69,3 +69,13 @@ def test_the_benchmark_of_two_masters_compares_them_with_one(capsys: pytest.Capt
         found = re.search(rf"^  {what}.*? +(\d+\.\d+) +(\d+\.\d+)$", printed, re.MULTILINE)
         assert found, what
         assert min(map(float, found.groups())) > 0
+
+
+def test_the_benchmark_of_plans_prints_the_cpu_seconds_of_each_scene(capsys: pytest.CaptureFixture[str]) -> None:
+    printed = results_of(BENCH.with_name("plans.py"), "--nodes", "200", "--fleets", "2")
+    with capsys.disabled():
+        print(f"\n{printed}")
+    assert printed.startswith("200 nodes in 2 fleets")
+    found = re.findall(r"^  (\w[\w ]+?) +(\d+\.\d+) s +(\d+\.\d+)$", printed, re.MULTILINE)
+    assert [name for name, *_ in found][:2] == ["steady", "every node differs"]
+    assert len(found) == 7
