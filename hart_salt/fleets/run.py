@@ -83,6 +83,10 @@ class Run:
         if again := sorted(self._taken[name] & going):
             work.problem = f"{', '.join(again)} was removed and is still there; see salt-run hart.show {again[0]}"
             return
+        if futile := [one for one in plan.actions if one.minion_id in work.changes.created and one.cause != do.MANY]:
+            names = ", ".join(str(one.minion_id) for one in futile[:3])
+            work.problem = f"this call created {names}, and would remove it again: {futile[0].reason}"
+            return
         try:
             # Before the wave: a call that is killed in it must not be free to change as much again.
             self._changed(name, sum(one.cause != do.VANISHED for one in plan.actions))

@@ -10,7 +10,7 @@ from collections.abc import Iterator, Mapping, Sequence
 from contextlib import ExitStack, contextmanager
 from typing import Any
 
-from hart_salt.base.errors import HartError
+from hart_salt.base.errors import HartError, Refused
 from hart_salt.config.settings import Settings
 from hart_salt.fleets import actions as do
 from hart_salt.fleets import memory, recording, report, survey
@@ -22,6 +22,7 @@ from hart_salt.fleets.scene import Spec
 from hart_salt.fleets.spec import specs
 from hart_salt.fleets.survey import Sight, View
 from hart_salt.inventory.ends import end_of
+from hart_salt.inventory.protected import is_protected
 from hart_salt.inventory.records import READY, UNKNOWN, Record, instance_of
 from hart_salt.operations.drain import drain_all
 from hart_salt.operations.fleet import Outcomes, outcomes
@@ -57,10 +58,10 @@ class Fleets:
         wanted = self._specs(names)
         view = survey.look(self._sight(), wanted, priced=True)
         plans = self._plans(view, force=False)
-        ended = self._ended_outside(view.now) if not names else []
+        ended, stay = self._ended_outside(view.now) if not names else ([], [])
         anything = bool(ended) or any(one.anything for one in plans.values())
         return Result(
-            self._data(plans, view), not (anything and code), code=code, notes=_none_declared(wanted),
+            self._data(plans, view), not (anything and code), code=code, notes=[*stay, *_none_declared(wanted)],
             more={"outside": _outside(ended)} if ended else {},
         )  # fmt: skip
 
@@ -71,7 +72,7 @@ class Fleets:
         Returns their plans, and whether a node outside of fleets has reached the end of its ttl.
         """
         view, plans = self._look(self._specs(()), force=False)
-        return plans, bool(self._ended_outside(view.now))
+        return plans, bool(self._ended_outside(view.now)[0])
 
     def states(self) -> Result:
         """Return the state of each declared fleet."""
@@ -172,8 +173,9 @@ class Fleets:
     def _operations(self, spec: Spec | None) -> Operations:
         """Return the operations on the nodes of a fleet; without one, nothing is created."""
         create = functools.partial(self._create, spec) if spec is not None else lambda _region, _count: Outcomes()
+        settings_of = self._parts.settings_of if spec is not None else self._settings_outside
         return Operations(
-            create, self._drain, self._destroy, self._parts.settings_of, time.time,
+            create, self._drain, self._destroy, settings_of, time.time,
             self._parts.context.journal.explaining,
         )  # fmt: skip
 
@@ -199,8 +201,19 @@ class Fleets:
 
     # nodes outside of fleets
 
-    def _ended_outside(self, now: float) -> list[Record]:
-        """Return the nodes that are in no fleet and whose ttl has ended."""
+    def _ended_outside(self, now: float) -> tuple[list[Record], list[str]]:
+        """Return the nodes that are in no fleet and whose ttl has ended, and why others must stay, a sentence each."""
+        ended, problems = [], []
+        for record in self._maybe_ended_outside(now):
+            try:
+                if self._has_surely_ended(record, now):
+                    ended.append(record)
+            except HartError as error:
+                problems.append(f"{record.minion_id} stays although its ttl has ended: {error}")
+        return ended, problems
+
+    def _maybe_ended_outside(self, now: float) -> list[Record]:
+        """Return the nodes that are in no fleet, and whose ttl has ended by their records."""
         every, context = self._specs(()), self._parts.context
         records = [one for one in context.store.all() if one.stage == READY and not one.protected]
         ended = [one for one in records if one.ends is not None and one.ends <= now]
@@ -217,17 +230,12 @@ class Fleets:
         """Destroy the nodes that are in no fleet and whose ttl has ended; each by itself, so that one fails alone."""
         work = Work()
         try:
-            ended = self._ended_outside(time.time())
+            ended, problems = self._ended_outside(time.time())
         except HartError as error:  # what was done with fleets must not be lost
             work.stop(error)
             return work
+        work.problem = "\n".join(problems)
         for record in ended:
-            try:
-                if not self._has_surely_ended(record):
-                    continue
-            except HartError as error:
-                work.stop(error)
-                continue
             action = Action(do.DESTROY, do.ENDED, "its ttl has ended", record.region, record.minion_id)
             plan, alone = Plan("", do.CHANGING, actions=[action]), Work()
             Wave(plan, {record.minion_id: record}, self._operations(None), alone).run()
@@ -236,12 +244,19 @@ class Fleets:
                 break
         return work
 
-    def _has_surely_ended(self, record: Record) -> bool:
-        """Return whether the tag of the instance does not name a later end, as it does if a call died in between."""
+    def _settings_outside(self, record: Record) -> Settings:
+        """Return the settings of a node; those without any role if its role is not configured any more."""
+        try:
+            return self._parts.settings_of(record)
+        except Refused:
+            return Settings()
+
+    def _has_surely_ended(self, record: Record, now: float) -> bool:
+        """Return whether the instance has neither a mark of a later end, as after a crash, nor one of protection."""
         known = instance_of(record)
         instance = None if known is None else self._parts.driver(record.provider).instance(known)
         end = end_of(record, instance)
-        return end is not None and end <= time.time()
+        return end is not None and end <= now and not is_protected(record, instance)
 
 
 def _is_same(seen: Record, now: Record | None) -> bool:

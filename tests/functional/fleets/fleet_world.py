@@ -7,6 +7,7 @@ is simulated, on the same state, and each test checks what is left.
 
 from __future__ import annotations
 
+import asyncio
 import contextlib
 import dataclasses
 import signal
@@ -18,8 +19,8 @@ from typing import Any
 
 import pytest
 
-from hart_salt.base import signals
-from hart_salt.base.errors import HartError
+from hart_salt.base import concurrency, signals
+from hart_salt.base.errors import HartError, Interrupted
 from hart_salt.inventory.context import Context
 from hart_salt.inventory.flocks import FileLocks
 from hart_salt.inventory.records import READY, Record, Store
@@ -51,11 +52,15 @@ class Clock:
 
     def __init__(self) -> None:
         self.now = NOW
+        #: called when somebody waits
+        self.on_sleep: Fault = lambda: None
 
     def time(self) -> float:
         return self.now
 
     def sleep(self, seconds: float) -> None:
+        self.on_sleep()
+        signals.check()
         self.now += seconds
 
 
@@ -200,25 +205,32 @@ class World:
         self, nodes: Sequence[Node], driver: FleetCloud, context: Context, claimed: Callable[[], object]
     ) -> tuple[dict[str, Any], int | None]:  # fmt: skip
         """Bring up nodes as ``create.create_all`` does, as far as others see it."""
-        data: dict[str, Any] = {}
+        data = {node.minion_id: {"result": False, "error": "interrupted"} for node in nodes}
         facts = {"provider": driver.provider.name, "owner": self.info.owner, "nodes": len(nodes)}
-        with context.locks.batch(nodes[0].batch, {**facts, "role": nodes[0].role, "region": nodes[0].region}):
-            claimed()
+
+        async def main() -> None:
             for node in nodes:
                 try:
                     self.step("create")
+                    await asyncio.sleep(0)  # where a signal ends the work
                 except HartError as error:
                     data[node.minion_id] = {"result": False, "error": str(error)}
                 else:
                     data[node.minion_id] = {"result": True, **self._made(node)}
-        interrupted = signal.SIGTERM if signals.arrived() else None
-        return data, interrupted
+
+        with context.locks.batch(nodes[0].batch, {**facts, "role": nodes[0].role, "region": nodes[0].region}):
+            claimed()
+            try:
+                concurrency.run(main)
+            except Interrupted as interrupted:
+                return data, interrupted.signum
+        return data, None
 
     def _made(self, node: Node) -> dict[str, Any]:
         self._number += 1
         self.start(
             node.minion_id, role=str(node.role), provider=node.provider, region=node.region,
-            created=self.clock.now + self._number, batch=node.batch,
+            created=self.clock.now + self._number, batch=node.batch, ends=node.ends,
         )  # fmt: skip
         self.did.append(f"+ {node.region}")
         return {"provider": node.provider, "region": node.region}
@@ -267,6 +279,25 @@ def actions(plan: Mapping[str, Any], part: str = "actions") -> list[tuple[str, s
 def counts(plan: Mapping[str, Any]) -> dict[str, int]:
     """Return how many nodes are in which state, without zeros."""
     return {state: number for state, number in plan["nodes"].items() if number}
+
+
+def raising(error: HartError) -> Fault:
+    def fail() -> None:
+        raise error
+
+    return fail
+
+
+def once(fault: Fault, after: int = 0) -> Fault:
+    """Return a fault that happens once, after so many other times."""
+    reached: list[int] = []
+
+    def step() -> None:
+        reached.append(1)
+        if len(reached) == after + 1:
+            fault()
+
+    return step
 
 
 def _copy(value: Any) -> Any:
