@@ -2010,6 +2010,7 @@ def simulate(
     up_after: float | str | None = None,
     down_after: float | str | None = None,
     cooldown: float | str | None = None,
+    warm_up: float | str | None = None,
     config: str | None = None,
     **unknown: Any,
 ) -> dict[str, Any]:
@@ -2039,7 +2040,7 @@ def simulate(
     min, max
         Other bounds of the number of nodes. Default: those of the fleet.
 
-    target, tolerance, up_after, down_after, cooldown
+    target, tolerance, up_after, down_after, cooldown, warm_up
         Other settings of ``autoscale``, to compare them. Default: those of the fleet.
 
     config
@@ -2068,7 +2069,7 @@ def simulate(
         arguments.refuse(unknown, (), simulate)
         changed = {
             "target": target, "tolerance": tolerance, "up_after": up_after, "down_after": down_after,
-            "cooldown": cooldown,
+            "cooldown": cooldown, "warm_up": warm_up,
         }  # fmt: skip
         order = arguments.simulation(
             name, file=file, direct=_direct(), boot=boot, interval=interval, low=min, high=max, changed=changed

@@ -19,7 +19,7 @@ from hart_salt.config.settings import Section, Text, Whole, as_number, as_plain,
 from hart_salt.config.week import Moment, as_moment
 
 _FUNCTION = re.compile(r"[A-Za-z_]\w*(\.[A-Za-z_]\w*)+")
-#: the longest ``up_after`` and ``down_after``, in seconds: what is remembered of a fleet has a bound
+#: the longest ``up_after``, ``down_after`` and ``warm_up``, in seconds: what is remembered of a fleet has a bound
 LONGEST_WINDOW = 86400.0
 #: the longest time to wait for the minions, in seconds: the fleet is not looked at in this time
 LONGEST_TIMEOUT = 120.0
@@ -128,6 +128,11 @@ class Autoscale(Section):
         "of nodes counts. At most 1d.",
     )
     cooldown: DurationOrZero = Field(0.0, description="The shortest time between two changes of the number.")
+    warm_up: DurationOrZero = Field(
+        180.0,
+        description="How old a node must be until its answer counts, from its creation on: a new node is busy with its "
+        "own start, which is no load of the fleet. At most 1d.",
+    )
     minimums: list[Minimum] = Field(
         default_factory=list,
         description="Minimums by the time of the week; the entry whose time was last holds. See below.",
@@ -135,7 +140,7 @@ class Autoscale(Section):
 
     def faults(self) -> list[tuple[str, str]]:
         """Return what is too long."""
-        windows = {"up_after": self.up_after, "down_after": self.down_after}
+        windows = {"up_after": self.up_after, "down_after": self.down_after, "warm_up": self.warm_up}
         return [(name, "must be at most 1d") for name, seconds in windows.items() if seconds > LONGEST_WINDOW]
 
     def scheduled(self, now: float) -> int:

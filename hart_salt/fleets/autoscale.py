@@ -7,7 +7,8 @@ under "Algorithm details" and "Configurable scaling behavior"
 
 - The number is ``ceil(nodes * average / target)``. Within ``tolerance`` of the target, nothing changes.
 - A node without a usable answer counts as at the target if the fleet would shrink, and as 0 if it would grow. A node
-  that is not ready yet counts as 0 if the fleet would grow. If that turns the direction, nothing changes.
+  that is not ready yet, or younger than ``warm_up``, counts as 0 if the fleet would grow. If that turns the direction,
+  nothing changes.
 - The fleet shrinks to the largest number of the last ``down_after`` seconds at most, and grows to the smallest of the
   last ``up_after`` seconds at most.
 - One step at most doubles the number of nodes, or adds 4 if that is more.
@@ -129,7 +130,7 @@ def decide(
     Return how many nodes the fleet should have.
 
     ``low`` and ``high`` are its bounds. ``have`` is the number of its nodes, those that are not ready yet included.
-    ``readings`` has the answer of each node that is ready or silent: a number, or None if it did not answer or its
+    ``readings`` has the answer of each node that is warm or silent: a number, or None if it did not answer or its
     answer is not usable; any other value counts as None. ``past`` is that of the decision before, ``now`` is in seconds
     since the epoch.
     """
@@ -196,7 +197,7 @@ class _Load:
     answers: Mapping[str, float]
     #: how many nodes have no usable answer
     silent: int
-    #: how many nodes are not ready yet
+    #: how many nodes are not ready yet, or not warm
     starting: int
     settings: Autoscale
 
@@ -223,7 +224,7 @@ def _recommendation(load: _Load) -> tuple[int | None, str]:
     """Return the number that the load asks for, None if it is not known, and a phrase about it."""
     ready = len(load.answers) + load.silent
     if load.mean is None and not load.silent:
-        return None, "no node is ready: no change"
+        return None, "no node is ready and old enough to be measured (warm_up): no change"
     if load.mean is None or load.silent > max(FEW_SILENT, ready // 3):
         return None, f"{load.silent} of {ready} nodes did not answer, more than a third: no change"
     target, tolerance = load.settings.target, load.settings.tolerance

@@ -1,9 +1,10 @@
 """
 What autoscaling would have done over a recorded time. Pure.
 
-The loop is closed: the recorded load is divided among the nodes that are ready in the simulation, and a node that is
-added takes its share once it has booted. Where the answers of nodes were recorded, node number i of n has that of the
-recorded node i modulo m, times m / n for m recorded nodes; so nodes that were silent and nodes that lied stay so.
+The loop is closed: the recorded load is divided among the nodes that are ready in the simulation. A node that is added
+takes its share once it has booted, and is measured once it is as old as ``warm_up``. Where the answers of nodes were
+recorded, node number i of n has that of the recorded node i modulo m, times m / n for m recorded nodes; so nodes that
+were silent and nodes that lied stay so.
 
 Only autoscaling is simulated: a node that is added boots, and one that is removed is gone at once. The limits of a
 fleet, such as ``changes_per_hour`` and ``at_once``, do not count.
@@ -135,20 +136,21 @@ class _Run:
     past: Past = Past()
 
     def __post_init__(self) -> None:
-        #: when each node is ready, in the order of their creation
+        #: when each node was created, in this order
         self.nodes = [-math.inf] * self.beginning
         self.totals.highest = self.totals.lowest = self.beginning
 
     def look(self, sample: Sample, now: float, seconds: float) -> None:
         """Decide at one moment, carry it out, and let ``seconds`` pass."""
         setup = self.setup
-        ready = sum(at <= now for at in self.nodes)
-        readings = divided(sample, ready)
+        ready = sum(at + setup.boot <= now for at in self.nodes)
+        warm = sum(at + max(setup.boot, setup.settings.warm_up) <= now for at in self.nodes)
+        readings = dict(list(divided(sample, ready).items())[:warm])
         before = len(self.nodes)
         decision = decide(setup.settings, setup.low, setup.high, before, readings, self.past, now)
         self.past = decision.past
         self.notes |= dict.fromkeys(decision.notes[: 10 - len(self.notes)])
-        self.nodes = [*self.nodes[: decision.wanted], *[now + setup.boot] * (decision.wanted - before)]
+        self.nodes = [*self.nodes[: decision.wanted], *[now] * (decision.wanted - before)]
         row = Row(now, total(sample), decision.mean, decision.wanted, ready, decision.reason)
         last = self.rows[-1] if self.rows else None
         if last is None or (last.wanted, last.ready) != (row.wanted, row.ready):

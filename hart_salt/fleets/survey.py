@@ -150,9 +150,10 @@ class _Survey:
         if autoscale is None or most is None or scene.problems or scene.network or network_fault(scene.members):
             return None
         alive = [one for one in scene.members if one.state != GONE and not one.has_ended(now)]
-        ready = [one.minion_id for one in alive if one.state == READY]
+        warm = [one for one in alive if one.created is None or now - one.created >= autoscale.warm_up]
+        ready = [one.minion_id for one in warm if one.state == READY]
         measured = measure(self._context.master.minions, autoscale.metric, ready)
-        readings = {**dict.fromkeys((one.minion_id for one in alive if one.state == SILENT), None), **measured.readings}
+        readings = {**dict.fromkeys((one.minion_id for one in warm if one.state == SILENT), None), **measured.readings}
         past = Past.from_dict(remembered.past)
         decision = decide(autoscale, settings.low, most, len(alive), readings, past, now)
         return Load(readings, dataclasses.replace(decision, notes=(*measured.notes, *decision.notes)))

@@ -17,7 +17,7 @@ def load(master: SaltMaster) -> Iterator[Path]:
     """Declare a fleet whose load is what a file says, and return the file."""
     path = master.root / "load"
     metric = {"function": "cmd.run", "args": [f"cat '{path}'"], "per": "cpu", "timeout": "60s"}
-    autoscale = {"metric": metric, "target": 0.001}
+    autoscale = {"metric": metric, "target": 0.001, "warm_up": 0}
     master.hart["fleets"] = {"web": {"role": "app", "min": 1, "max": 3, "autoscale": autoscale}}
     master.write()
     yield path

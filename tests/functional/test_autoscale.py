@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import time
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
@@ -77,6 +78,15 @@ def test_a_node_that_does_not_answer_counts_against_the_change(place: Place, ans
     assert plan()["notes"] == ["web-1 did not answer status.loadavg within 15s"]
     assert plan()["wanted"] == 6
     place.present.discard("web-1")
+    assert plan()["wanted"] == 6
+
+
+def test_a_node_that_just_started_is_not_measured(place: Place, answers: Answers) -> None:
+    """Its load is that of its own start; until it is warm, it counts as idle."""
+    place.start("web-3", created=time.time())
+    answers["web-3"] = 9.0
+    assert (plan()["state"], plan()["wanted"]) == ("steady", 4)
+    answers.update(dict.fromkeys(["web-0", "web-1", "web-2"], 2.0))
     assert plan()["wanted"] == 6
 
 

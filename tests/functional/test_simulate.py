@@ -21,7 +21,9 @@ from tests.unit.fleets.days import MIDNIGHT
 
 place = test_use_cases.place  # the fixture
 
-AUTOSCALE: dict[str, Any] = {"metric": {"function": "status.loadavg", "key": "1-min"}, "target": 0.5}
+AUTOSCALE: dict[str, Any] = {
+    "metric": {"function": "status.loadavg", "key": "1-min"}, "target": 0.5, "warm_up": 0,
+}  # fmt: skip
 WEB: dict[str, Any] = {"role": "app", "min": 1, "max": 20, "autoscale": AUTOSCALE}
 
 

@@ -29,10 +29,10 @@ def test_all_settings() -> None:
     metric = {**METRIC, "args": [1, "two"], "kwargs": {"a": True}, "timeout": "20s"}
     found = autoscale_of(
         {"metric": metric, "target": "0.6", "tolerance": 0.2, "up_after": "0s", "down_after": "10m", "cooldown": 90,
-         "minimums": minimums}
+         "warm_up": "5m", "minimums": minimums}
     )  # fmt: skip
     assert (found.target, found.tolerance) == (0.6, 0.2)
-    assert (found.up_after, found.down_after, found.cooldown) == (0, 600, 90)
+    assert (found.up_after, found.down_after, found.cooldown, found.warm_up) == (0, 600, 90, 300)
     assert (found.metric.function, found.metric.key, found.metric.per) == ("status.loadavg", "1-min", "cpu")
     assert (found.metric.args, found.metric.kwargs, found.metric.timeout) == ([1, "two"], {"a": True}, 20)
     assert [entry.min for entry in found.minimums] == [6, 2]
@@ -41,7 +41,7 @@ def test_all_settings() -> None:
 def test_the_defaults_are_those_of_kubernetes() -> None:
     found = autoscale_of(SCALE)
     assert (found.tolerance, found.up_after, found.down_after, found.cooldown) == (0.1, 0, 300, 0)
-    assert (found.minimums, found.metric.timeout) == ([], 15)
+    assert (found.minimums, found.metric.timeout, found.warm_up) == ([], 15, 180)
 
 
 def test_a_fleet_without_autoscale_has_none() -> None:
@@ -77,6 +77,7 @@ def test_a_later_source_overrides_single_settings() -> None:
         ({**SCALE, "down_after": "10 minutes"}, ":down_after: must be a length of time"),
         ({**SCALE, "down_after": "25h"}, ":down_after: must be at most 1d"),
         ({**SCALE, "up_after": "2d"}, ":up_after: must be at most 1d"),
+        ({**SCALE, "warm_up": "2d"}, ":warm_up: must be at most 1d"),
         ({**SCALE, "cooldwn": 1}, ":cooldwn: unknown setting, did you mean cooldown?"),
         ({**SCALE, "minimums": {"at": "08:00"}}, ":minimums: must be a list of mappings"),
         ({**SCALE, "minimums": ["08:00"]}, ":minimums:0: must be a mapping"),

@@ -74,6 +74,10 @@ def test_the_number_is_that_of_the_nodes_that_would_be_at_the_target(values: lis
     assert decided(values, settled(1), low=0).wanted == wanted
 
 
+def test_the_load_never_asks_for_no_node_at_all() -> None:
+    assert decided([0.0], settled(1), low=0).reason == "the average is 0, the target 0.5: it takes 1 node"
+
+
 def test_a_sum_of_floats_asks_for_no_node_more() -> None:
     assert decided([0.1 + 0.2] * 3, target=0.3 / 2).wanted == 6
 

@@ -18,7 +18,7 @@ from tests.unit.fleets.test_autoscale import settings
 
 
 def simulated(samples: list[Sample], *, low: int = 1, high: int = 20, boot: float = 60.0, **more: Any) -> Simulated:
-    return simulate(Setup(settings(**more), low, high, boot), samples)
+    return simulate(Setup(settings(**{"warm_up": 0.0, **more}), low, high, boot), samples)
 
 
 def changes(found: Simulated) -> list[tuple[float, int]]:
@@ -105,6 +105,13 @@ def test_a_node_takes_its_share_when_it_has_booted() -> None:
     assert [(row.wanted, row.ready, row.average) for row in found.rows] == [(2, 2, 0.5), (4, 2, 1.0), (4, 4, 0.5)]
     assert [row.at - MIDNIGHT for row in found.rows] == [0, 600, 780]
     assert found.totals.overloaded_seconds == 180
+
+
+def test_a_node_is_measured_when_it_is_warm() -> None:
+    """Until then the others show the load, and the new ones do not make the fleet grow further."""
+    found = simulated(days.of_load(lambda minute: 1.0 if minute < 10 else 4.0, 30), boot=60.0, warm_up=180.0)
+    assert changes(found) == [(10, 6), (13, 8)]
+    assert "no change" in at(found, 11).reason
 
 
 @pytest.mark.parametrize(
