@@ -229,7 +229,7 @@ class _Planner:
         return reason if self.scene.target is None else f"{reason}: {self.scene.target.reason}"
 
     def _many(self) -> str:
-        reason = f"{len(self.alive)} nodes are there, and {self.wanted} are wanted"
+        reason = f"{len(self.alive)} {'node' if len(self.alive) == 1 else 'nodes'} instead of {self.wanted}"
         return reason if self.scene.target is None else f"{reason}: {self.scene.target.reason}"
 
     def _destruction(self, member: Member, cause: str, reason: str) -> Action:

@@ -19,7 +19,6 @@ FLEETS = (
 )  # fmt: skip
 ACTIONS = (
     Column("", ALWAYS), Column("node", ALWAYS), Column("region", 5), Column("per month", 4, right=True),
-    Column("reason", ALWAYS),
 )  # fmt: skip
 MARKS = {"create": "+", "destroy": "-", "replace": "~"}
 STYLES = {"+": "green", "-": "red", "~": "yellow"}
@@ -38,7 +37,7 @@ def plan(document: Mapping[str, Any], paper: Paper) -> list[Text]:
     for name, fleet in found.items():
         lines += _actions(name, fleet, paper)
     if outside := document.get("outside"):
-        rows = [Row(("-", minion_id, "", "", entry["reason"]), style="red") for minion_id, entry in outside.items()]
+        rows = [Row(("-", minion_id, "", ""), [entry["reason"]], "red") for minion_id, entry in outside.items()]
         lines += [Text(""), *paper.lines("Outside of fleets:"), *table(ACTIONS, rows, paper)]
     return [*lines, *_total(document, paper)]
 
@@ -78,15 +77,24 @@ def _table(found: Mapping[str, Any], paper: Paper) -> list[Text]:
 
 def _actions(name: str, fleet: Mapping[str, Any], paper: Paper) -> list[Text]:
     """Return what is done with one fleet: now, after that, and later."""
-    parts = (
-        (f"{name}, now:", fleet["actions"]), (f"{name}, after that:", fleet["following"]),
-        (f"{name}, later:", fleet["later"]),
-    )  # fmt: skip
+    parts = [(f"{name}, now:", fleet["actions"]), (f"{name}, after that:", fleet["following"])]
+    parts += _by_why(name, fleet)
     lines: list[Text] = []
     for title, actions in parts:
         if actions:
             lines += [Text(""), *paper.lines(title), *table(ACTIONS, _rows(actions), paper)]
     return lines
+
+
+def _by_why(name: str, fleet: Mapping[str, Any]) -> list[tuple[str, list[Mapping[str, Any]]]]:
+    """Return what waits, by what it waits for: each reason stands once, and not again if the fleet's line has it."""
+    found: dict[str, list[Mapping[str, Any]]] = {}
+    for action in fleet["later"]:
+        found.setdefault(action["why"], []).append(action)
+    return [
+        (f"{name}, later:" if why in fleet["why"] else f"{name}, later, because {why}:", some)
+        for why, some in found.items()
+    ]
 
 
 def _rows(actions: Sequence[Mapping[str, Any]]) -> list[Row]:
@@ -95,8 +103,8 @@ def _rows(actions: Sequence[Mapping[str, Any]]) -> list[Row]:
     for same in _alike(actions):
         action, mark = same[0], MARKS[same[0]["action"]]
         name = action["minion_id"] or f"({len(same)} new)"
-        cells = (mark, name, action["region"], _change(action), action["reason"])
-        rows.append(Row(cells, [action["why"]] if action.get("why") else [], STYLES[mark]))
+        cells = (mark, name, action["region"], _change(action))
+        rows.append(Row(cells, [action["reason"]], STYLES[mark]))
     return rows
 
 

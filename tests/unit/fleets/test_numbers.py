@@ -132,7 +132,7 @@ def test_at_most_at_once_of_those_that_are_too_many_go_at_the_same_time() -> Non
     found = planned(spec(count=5, disruption={"at_once": 2}), members(8))
     assert brief(found.actions) == ["destroy many web-7", "destroy many web-6"]
     assert brief(found.following) == ["destroy many web-5"]
-    assert found.actions[0].reason == "8 nodes are there, and 5 are wanted"
+    assert found.actions[0].reason == "8 nodes instead of 5"
 
 
 def test_nodes_that_are_too_many_stay_until_those_that_come_are_ready() -> None:

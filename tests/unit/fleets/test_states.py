@@ -59,7 +59,7 @@ def test_notes_of_the_scene_are_kept() -> None:
 
 def test_the_load_explains_what_goes() -> None:
     found = planned(spec(min=1, max=9), members(4), target=Target(3, "the average is 0.2"))
-    assert found.actions[0].reason == "4 nodes are there, and 3 are wanted: the average is 0.2"
+    assert found.actions[0].reason == "4 nodes instead of 3: the average is 0.2"
 
 
 @pytest.mark.parametrize(

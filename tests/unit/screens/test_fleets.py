@@ -14,12 +14,28 @@ def lines(text: str, start: str) -> list[list[str]]:
 def test_a_plan_has_the_actions_in_their_order_with_reasons_and_prices() -> None:
     drawn = draw(doc("plan", fleets={"web": WEB}), Paper(160))
     now, after = drawn.index("web, now:"), drawn.index("web, after that:")
-    assert now < drawn.index("app-2.example.com") < drawn.index("(2 new)") < after < drawn.index("web, later:")
+    assert now < drawn.index("app-2.example.com") < drawn.index("(2 new)") < after < drawn.index("web, later, because the next window opens at")
     assert "~  app-1.example.com  nyc3    $6.00 -> $12.00  it differs from the configuration: size" in drawn
     assert "the next window opens at 2026-12-05 02:00 UTC" in drawn
     assert "4 changes for now, 1 for later. Nothing was changed." in drawn
     assert "Price per month, before tax: $24.00 now, $36.00 afterwards." in drawn
     assert "app-9.example.com stays although its ttl has ended: it is protected" in drawn
+
+
+def test_what_many_nodes_wait_for_stands_once() -> None:
+    waiting = [{**WEB["later"][0], "minion_id": f"app-{number}"} for number in range(5)]
+    drawn = draw(doc("plan", fleets={"web": {**STEADY, "later": waiting}}), Paper(80))
+    assert drawn.count("the next window opens") == 1
+    held = {**STEADY, "state": "held", "why": waiting[0]["why"], "later": waiting}
+    drawn = draw(doc("plan", fleets={"web": held}), Paper(80))
+    assert drawn.count("the next window opens") == 1
+    assert "web, later:" in drawn
+
+
+def test_reasons_are_whole_on_a_narrow_terminal() -> None:
+    drawn = draw(doc("plan", fleets={"web": WEB}), Paper(40))
+    assert "it differs from the configuration: size" in " ".join(drawn.split())
+    assert max(map(len, drawn.splitlines())) <= 40
 
 
 def test_a_steady_fleet_needs_nothing() -> None:
