@@ -156,6 +156,8 @@ class Instance:
     ends: float | None = None
     #: whether it has hart's mark of a protected node, or, where lists show it, the provider's own deletion protection
     protected: bool = False
+    #: whether its provider may take it away at any time
+    spot: bool = False
 
 
 #: kinds of additional addresses: a reserved one of the account, one that the provider picks and bills, and one in a

@@ -119,6 +119,14 @@ class ResizeSupport(Driver):
         """Implement ``Driver.resize``."""
 
 
+class SpotSupport(Driver):
+    """Spot instances, which the provider can take away at short notice: ``hart.interruption`` on their minions."""
+
+    @abc.abstractmethod
+    def interruptions(self, instances: Sequence[Instance]) -> Mapping[str, float | None]:
+        """Implement ``Driver.interruptions``."""
+
+
 class TagSupport(Driver):
     """The tags or labels of existing nodes that are the user's: ``hart.set_tags``."""
 
@@ -135,4 +143,6 @@ class TagSupport(Driver):
         """Implement ``Driver.set_tags``."""
 
 
-CAPABILITIES: tuple[type[Driver], ...] = (AddressSupport, AdoptionSupport, PowerSupport, ResizeSupport, TagSupport)
+CAPABILITIES: tuple[type[Driver], ...] = (
+    AddressSupport, AdoptionSupport, PowerSupport, ResizeSupport, SpotSupport, TagSupport,
+)  # fmt: skip

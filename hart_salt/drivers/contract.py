@@ -372,6 +372,18 @@ class Driver(abc.ABC):
         """
         raise InvalidRequest(f"{self.provider.name}: {self.no_tags}")
 
+    def interruptions(self, instances: Sequence[Instance]) -> Mapping[str, float | None]:
+        """
+        Return when the provider takes instances away, in seconds since the epoch, by instance id. Change nothing.
+
+        None means that it has begun, or that the time is not known. An instance without a notice is absent. The number
+        of calls does not grow with the number of instances, but for long lists. By default, there are no notices.
+
+        instances
+            reports of lists; only those that are ``spot`` are looked up
+        """
+        return {}
+
     def candidates(self, minion_id: str, instance_id: str | None = None, region: str | None = None) -> list[Candidate]:
         """
         Return the instances, of any owner, that may run a minion which hart did not create. Change nothing.

@@ -215,6 +215,10 @@ class CloudEnvironment(Environment):
     def machine(self, instance: Instance) -> Any:
         """Return the emulator's own record of an instance; see ``tests/emulation/world.py``."""
 
+    def interrupt(self, instance: Instance) -> float:
+        """Make the provider take a spot instance away, and return when it is gone."""
+        raise NotImplementedError
+
     def reboots(self, instance: Instance) -> int:
         """Return how often the provider has restarted the instance."""
         return int(self.machine(instance).reboots)

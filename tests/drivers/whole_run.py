@@ -153,6 +153,7 @@ def _create(environment: CloudEnvironment, driver: Driver, node: Node) -> Instan
         driver.settle(listed)
     assert driver.instance(instance)
     driver.kept_volumes(instance)
+    assert driver.interruptions([replace(listed, spot=True)]) == {}
     for on in (True, False):
         driver.protect(listed, on=on)
     return listed

@@ -49,6 +49,7 @@ PAGES: Mapping[str, int] = {
     "describe_instance_type_offerings": 1000,
     "describe_network_interfaces": 1000,
     "describe_security_groups": 1000,
+    "describe_spot_instance_requests": 1000,
     "describe_subnets": 1000,
     "describe_tags": 1000,
     "describe_volumes": 500,

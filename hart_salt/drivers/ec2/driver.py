@@ -30,6 +30,7 @@ from hart_salt.drivers.ec2.power import Ec2Power, Ec2Tags
 from hart_salt.drivers.ec2.settings import SCHEMA as SCHEMA
 from hart_salt.drivers.ec2.settings import Account as Account
 from hart_salt.drivers.ec2.settings import Options as Options
+from hart_salt.drivers.ec2.spot import SpotRequests
 from hart_salt.drivers.power import Powered
 from hart_salt.drivers.retry import StillThere
 from hart_salt.drivers.sdk_driver import SdkDriver, removing
@@ -64,7 +65,7 @@ class _Parts:
     prices: Prices
 
 
-class Ec2(SdkDriver[_Parts], AdoptionSupport, Powered, Tagged):
+class Ec2(SdkDriver[_Parts], AdoptionSupport, Powered, SpotRequests, Tagged):
     """One account at Amazon."""
 
     schema: ClassVar[Schema] = SCHEMA

@@ -239,6 +239,7 @@ def instance(facts: Mapping[str, Any], region: str) -> Instance:
         digest=digest_in(tags.get(DIGEST)),
         ends=ends_in(tags.get(ENDS)),
         protected=any(map(is_protection, tags)),
+        spot=facts.get("InstanceLifecycle") == "spot",
     )
 
 

@@ -36,6 +36,7 @@ RIGHTS = Rights(
         ),
         Use(IMPORTS, {"CreateTags": (TAGS,), "DeleteTags": ("ec2:DeleteTags",)}),
         Use(POWER, {call: (f"ec2:{call}",) for call in ("StartInstances", "StopInstances", "RebootInstances")}),
+        Use("the setting `spot`", {"DescribeSpotInstanceRequests": ("ec2:DescribeSpotInstanceRequests",)}),
         Use("the setting `instance_profile`", {"RunInstances": ("iam:PassRole",)}),
         Use(PRICES, {"GetProducts": ("pricing:GetProducts",)}),
         Use(CHECKS, {"GetServiceQuota": ("servicequotas:GetServiceQuota",)}),

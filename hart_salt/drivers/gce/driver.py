@@ -24,8 +24,8 @@ from hart_salt.base.errors import AuthError, DriverError, InvalidRequest, NotFou
 from hart_salt.config.schema import Provider, Schema
 from hart_salt.drivers import retry, source_address
 from hart_salt.drivers import tags as reports
-from hart_salt.drivers.capabilities import AdoptionSupport
-from hart_salt.drivers.gce import instances, protection
+from hart_salt.drivers.capabilities import AdoptionSupport, SpotSupport
+from hart_salt.drivers.gce import instances, protection, spot
 from hart_salt.drivers.gce.catalog import Catalogue
 from hart_salt.drivers.gce.inserts import REQUESTS, Inserts
 from hart_salt.drivers.gce.power import GcePower, GceTags
@@ -59,7 +59,7 @@ class _Parts:
     inserts: Inserts
 
 
-class ComputeEngine(SdkDriver[_Parts], AdoptionSupport, Powered, Tagged):
+class ComputeEngine(SdkDriver[_Parts], AdoptionSupport, Powered, SpotSupport, Tagged):
     """One project."""
 
     schema: ClassVar[Schema] = SCHEMA
@@ -352,6 +352,10 @@ class ComputeEngine(SdkDriver[_Parts], AdoptionSupport, Powered, Tagged):
     def set_end(self, instance: Instance, ends: float | None) -> None:
         """Set or remove the label. Changes that others make at the same time stay."""
         self._until_fresh(lambda: self._user_tags.mark(instance, reports.ENDS, reports.end_mark(ends)))
+
+    def interruptions(self, instances: Sequence[Instance]) -> Mapping[str, float | None]:
+        """Make one list call for each zone with a stopped spot instance; see ``spot.py``."""
+        return spot.interruptions(self._parts.api, instances)
 
     # import
 

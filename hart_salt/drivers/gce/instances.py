@@ -256,6 +256,7 @@ def report(instance: Any) -> Instance:
         digest=digest_in(instance.labels.get(DIGEST)),
         ends=ends_in(instance.labels.get(ENDS)),
         protected=bool(instance.deletion_protection or PROTECTED in instance.labels),
+        spot=instance.scheduling.provisioning_model == "SPOT" or instance.scheduling.preemptible,
     )
 
 

@@ -9,7 +9,7 @@ from hart_salt.drivers.ec2 import driver as ec2
 from hart_salt.model import Instance
 from tests.drivers.ec2 import driver as ec2_driver
 from tests.drivers.ec2.emulator import answers as ec2_answers
-from tests.drivers.ec2.emulator.state import plain
+from tests.drivers.ec2.emulator.state import NOTICE, plain
 from tests.drivers.environment import OWNER, USUAL, CloudEnvironment, Given
 from tests.emulation.emulator import Call
 from tests.emulation.faults import Fault
@@ -92,6 +92,10 @@ class Ec2Environment(CloudEnvironment):
 
     def machine(self, instance: Instance) -> Any:
         return self.cloud.world.lives[instance.instance_id]
+
+    def interrupt(self, instance: Instance) -> float:
+        self.cloud.interrupt(instance.instance_id)
+        return self.time.now + NOTICE
 
     def stop(self, instance: Instance) -> None:
         ec2_driver.boto(self.cloud, instance.region or "").stop_instances(InstanceIds=[instance.instance_id])

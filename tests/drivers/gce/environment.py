@@ -10,6 +10,7 @@ from tests.drivers.environment import OWNER, USUAL, CloudEnvironment, Given
 from tests.drivers.gce import driver as gce_driver
 from tests.drivers.gce.emulator import answers as gce_answers
 from tests.drivers.gce.emulator import catalog as gce_catalog
+from tests.drivers.gce.emulator.cloud import NOTICE
 from tests.emulation.faults import Fault
 
 
@@ -70,6 +71,10 @@ class ComputeEngineEnvironment(CloudEnvironment):
 
     def machine(self, instance: Instance) -> Any:
         return self.cloud.state.instances[int(instance.instance_id)]
+
+    def interrupt(self, instance: Instance) -> float:
+        self.cloud.preempt(instance.instance_id)
+        return self.time.now + NOTICE
 
     def stop(self, instance: Instance) -> None:
         self.cloud.state.instances[int(instance.instance_id)].stopped = True

@@ -38,6 +38,7 @@ OMITTED: Mapping[tuple[str, str], str] = {
         [("ec2", f"Subnets.Tags.{more}") for more in ("Key", "Value")],
         "the account's subnets have no names in the emulator; test_network.py gives them some",
     ),
+    ("ec2", "Instances.InstanceLifecycle"): "only a spot instance has it: test_interruptions.py",
     **dict.fromkeys(
         [("gce", f"image.deprecated{more}") for more in ("", ".state")],
         "no image of the emulated project is deprecated; the public ones are",

@@ -11,6 +11,7 @@ from hart_salt.drivers.capabilities import (
     AdoptionSupport,
     PowerSupport,
     ResizeSupport,
+    SpotSupport,
     TagSupport,
 )
 from hart_salt.drivers.contract import Driver
@@ -21,6 +22,7 @@ VERBS = {
     AdoptionSupport: ("candidates", "adopt", "release"),
     PowerSupport: ("power_on", "power_off", "reboot"),
     ResizeSupport: ("resize_objections", "resize"),
+    SpotSupport: ("interruptions",),
     TagSupport: ("tag_objections", "user_tags", "set_tags"),
 }
 
@@ -48,11 +50,12 @@ def test_who_mixes_one_in_has_to_do_all_of_it(capability: type[Driver]) -> None:
 
 
 def test_which_of_our_drivers_can_what() -> None:
-    addresses, adoption, power, resize, tags = map(set, drivers.supported().values())
+    addresses, adoption, power, resize, spot, tags = map(set, drivers.supported().values())
     assert addresses >= {"do", "vultr"}
     assert not addresses & {"ec2", "gce", "local"}
     assert adoption == resize == tags == set(drivers.OWN) - {"local"}
     assert power == set(drivers.OWN)
+    assert spot == {"ec2", "gce"}
 
 
 def test_each_says_in_a_sentence_what_it_is_for() -> None:

@@ -120,6 +120,11 @@ class Ec2(Emulator):
             self.world.profiles.add(name)
             iam_backends[self._number]["aws"].create_instance_profile(name, "/", [], [])
 
+    def interrupt(self, instance_id: str, action: str = "terminate") -> None:
+        """Announce that a spot instance is taken away in two minutes."""
+        life = self.world.lives[instance_id]
+        life.marked_at, life.action = self.clock(), action
+
     def forget(self) -> None:
         """Remove everything, including instances that refuse to end."""
         self.faults.clear()

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import base64
 import binascii
+import functools
 import hashlib
 import json
 from typing import Any
@@ -236,7 +237,11 @@ class Launching(Region):
             public_ip=taken.public, private_ip=taken.private, image=known, image_name=image.name or "",
             tags=tuple(f"{tag['key']}={tag['value']}" for tag in instance.get_tags()), region=self.region_name,
             size=instance.instance_type, fail_at=fault.fail_at, impostor=fault.impostor,
+            metadata={name: functools.partial(self._notice, instance.id, name) for name in ("spot", "events")},
         )  # fmt: skip
+
+    def _notice(self, instance_id: str, name: str) -> Any:
+        return self.world.lives[instance_id].notices().get(name)
 
 
 def _user_data(asked: dict[str, Any]) -> bytes:

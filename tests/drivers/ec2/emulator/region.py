@@ -20,10 +20,13 @@ from moto.ec2.models.instance_types import INSTANCE_TYPES, InstanceType
 from moto.ec2.models.instances import Instance, InstanceState, Reservation, StateReason
 
 from tests.drivers.ec2.emulator import catalog as catalogue
-from tests.drivers.ec2.emulator.state import NEVER, SHOWN_AFTER_END, Life, World
+from tests.drivers.ec2.emulator.state import NEVER, NOTICE, SHOWN_AFTER_END, Life, World, when
 from tests.emulation.backend import Addresses, NoMachines
 
 DEFAULT_GROUP = "default"
+FILTER_VALUES = 200  #: values of one filter at most
+#: why a spot instance ended (EC2's reference of StateReason)
+TAKEN = "Server.SpotInstanceTermination: Spot instance termination"
 
 
 class Region(EC2Backend):
@@ -95,10 +98,34 @@ class Region(EC2Backend):
             if life.fault.given_up and life.ended_at is None and now >= life.active_at:
                 life.ended_at, life.reason = life.active_at, life.fault.given_up
                 self.world.machines.kill(life.instance_id, life.addresses)
+            if life.marked_at is not None and life.ended_at is None and now >= life.marked_at + NOTICE:
+                life.ended_at, life.reason = life.marked_at + NOTICE, TAKEN
+                self.world.machines.kill(life.instance_id, life.addresses)
             instance._state = InstanceState(*life.state(now, settings))
             if instance._state.name == "terminated" and not life.gone:
                 self._end(instance, life)
             self._address(instance, life, now)
+
+    def describe_spot_instance_requests(self, filters: Any = None, spot_instance_ids: Any = None) -> list[Any]:
+        """Return the request of each spot instance; moto makes none for ``RunInstances``."""
+        wanted = (filters or {}).get("instance-id")
+        if wanted is not None and len(wanted) > FILTER_VALUES:
+            raise EC2ClientError("FilterLimitExceeded", "The maximum number of filter values specified is exceeded.")
+        return [
+            self._spot_request(instance)
+            for instance in self._own_instances()
+            if instance.lifecycle == "spot" and (wanted is None or instance.id in wanted)
+        ]
+
+    def _spot_request(self, instance: Instance) -> dict[str, Any]:
+        code, since = self.world.lives[instance.id].spot_status()
+        return {
+            "SpotInstanceRequestId": f"sir-{instance.id[-8:]}",
+            "InstanceId": instance.id,
+            "State": "closed" if code.startswith("instance-terminated") else "active",
+            "Status": {"Code": code, "Message": code, "UpdateTime": when(since)},
+            "Type": "one-time",
+        }
 
     def _own_instances(self) -> list[Instance]:
         return [instance for reservation in self.reservations.values() for instance in reservation.instances]

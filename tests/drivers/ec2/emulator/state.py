@@ -5,7 +5,10 @@ from __future__ import annotations
 import gzip
 from collections.abc import Callable
 from dataclasses import dataclass, field
+from datetime import datetime, timezone
+from typing import Any
 
+from tests.drivers.ec2.emulator import metadata
 from tests.emulation import world
 from tests.emulation.backend import Machines
 from tests.emulation.faults import Faults
@@ -16,6 +19,8 @@ KEY, SECRET = "AKIAIOSFODNN7EXAMPLE", "wJalrXUtnFEMI/K7MDENG/bPxRfiCYEXAMPLEKEY"
 REGION = "eu-west-1"
 #: seconds for which an instance that ended is still listed: "usually less than one hour"
 SHOWN_AFTER_END = 3600.0
+#: seconds from the notice until a spot instance is taken away
+NOTICE = 120.0
 
 
 @dataclass
@@ -52,6 +57,11 @@ class Life(world.Machine):
     #: whether the instance ended and its interface and volumes were removed
     gone: bool = False
     reason: str = ""
+    #: when EC2 announced that it takes the spot instance away, and what it does then
+    marked_at: float | None = None
+    action: str = "terminate"
+    #: when EC2 said that this has become more likely
+    rebalance_at: float | None = None
 
     def is_hidden(self, now: float) -> bool:
         """Return whether EC2 does not show the instance yet."""
@@ -65,6 +75,22 @@ class Life(world.Machine):
         if self.stopped:
             return ("stopped", 80) if now >= self.stopped_at else ("stopping", 64)
         return ("running", 16) if now >= self.active_at else ("pending", 0)
+
+    def spot_status(self) -> tuple[str, float]:
+        """Return the code of the spot request's status, and the time of its last change."""
+        marked = self.marked_at
+        if marked is None:
+            ended = self.ended_at
+            return ("fulfilled", self.created) if ended is None else ("instance-terminated-by-user", ended)
+        if self.ended_at is None:
+            return "marked-for-termination" if self.action == "terminate" else "marked-for-stop", marked
+        return "instance-terminated-no-capacity", self.ended_at
+
+    def notices(self) -> dict[str, Any]:
+        """Return the metadata that announce it."""
+        ends = None if self.marked_at is None else self.marked_at + NOTICE
+        hint = "" if self.rebalance_at is None else when(self.rebalance_at)
+        return metadata.notices("" if ends is None else self.action, when(ends or 0.0), hint)
 
     def shows_address(self, now: float, settings: Settings) -> bool:
         """Return whether its public address is shown."""
@@ -94,6 +120,11 @@ class World:
     groups: dict[str, float] = field(default_factory=dict)
     #: names of snapshots, by the image made from each
     snapshots: dict[str, str] = field(default_factory=dict)
+
+
+def when(moment: float) -> str:
+    """Return a time as the metadata have it."""
+    return datetime.fromtimestamp(moment, timezone.utc).strftime("%Y-%m-%dT%H:%M:%SZ")
 
 
 def plain(user_data: bytes) -> bytes:

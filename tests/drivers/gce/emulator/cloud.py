@@ -28,6 +28,8 @@ from tests.emulation.stateful import StatefulEmulator, bearer
 
 #: modules whose import registers their routes
 HANDLERS = (gce_create, gce_instances, project)
+#: the type of the operation of a preemption, and the seconds from then until the instance is deleted
+PREEMPTED, NOTICE = "compute.instances.preempted", 30.0
 TOKEN, ADDRESS = "/token", "/address"
 #: the former path of the token server, which some clients still use
 OLD_TOKEN = "/o/oauth2/token"  # noqa: S105
@@ -75,6 +77,15 @@ class ComputeEngine(StatefulEmulator[State, Settings]):
     def instances(self) -> Iterable[Instance]:
         """Return all instances, including those that are being deleted."""
         return self.state.instances.values()
+
+    def preempt(self, instance_id: str) -> None:
+        """Take a spot instance away: it is cut off and deleted after 30 seconds."""
+        with self.lock:
+            it = self._world.state.instances[int(instance_id)]
+            it.preempted_at, scope = self.clock(), f"zones/{it.zone}"
+            self._world.begin(
+                PREEMPTED, scope, f"{scope}/instances/{it.name}", it.id, NOTICE, lambda: self._world.remove(it)
+            )
 
     def clear(self) -> None:
         """Remove everything except what a new project has."""

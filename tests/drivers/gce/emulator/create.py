@@ -250,5 +250,8 @@ def _boot_request(instance: Instance) -> BootRequest:
         image=instance.image, image_name=instance.image, tags=tuple(instance.tags),
         region=catalogue.region_of(instance.zone) or "", size=last(instance.body["machineType"]),
         fail_at=instance.fault.fail_at, impostor=instance.fault.impostor,
-        metadata={"attributes": lambda: {item["key"]: item.get("value", "") for item in instance.metadata}},
+        metadata={
+            "attributes": lambda: {item["key"]: item.get("value", "") for item in instance.metadata},
+            "notices": instance.notices,
+        },
     )  # fmt: skip

@@ -59,6 +59,8 @@ class Instance(world.Machine):
     tags: list[str]
     deleting: bool = False
     stopped: bool = False
+    #: when the vendor preempted it
+    preempted_at: float | None = None
 
     @property
     def name(self) -> str:
@@ -75,9 +77,13 @@ class Instance(world.Machine):
         """The script that the create call sets to run at boot."""
         return next((it["value"] for it in self.body.get("metadata", {}).get("items", []) if it["key"] == SCRIPT), "")
 
+    def notices(self) -> dict[str, str]:
+        """Return the metadata that announce the preemption."""
+        return {} if self.preempted_at is None else {"preempted": "TRUE"}
+
     def status(self, now: float) -> str:
         """Return the status in the vendor's words."""
-        if self.deleting:
+        if self.deleting or self.preempted_at is not None:
             return "STOPPING"
         if self.stopped:
             return "TERMINATED"
