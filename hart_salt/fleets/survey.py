@@ -13,9 +13,10 @@ from hart_salt.base.errors import Refused
 from hart_salt.base.names import batch_time
 from hart_salt.config.loader import Config
 from hart_salt.drivers.contract import Driver
-from hart_salt.fleets import memory
+from hart_salt.fleets import interruptions, memory
 from hart_salt.fleets.autoscale import Decision, Past, decide
 from hart_salt.fleets.diff import FEW_SILENT, network_fault
+from hart_salt.fleets.interruptions import Notice, Notices
 from hart_salt.fleets.measure import measure
 from hart_salt.fleets.memory import Memory
 from hart_salt.fleets.scene import COMING, GONE, READY, SILENT, STOPPED, Member, Room, Scene, Spec, Target
@@ -123,9 +124,20 @@ class _Survey:
         own = {spec.name: [one for one in records.values() if _is_of(spec, one)] for spec in self._specs}
         seen = self._pinged(seen, [one.minion_id for group in own.values() for one in group])
         entries = listing.nodes(seen, locks.busy, context.info, context.locks.elsewhere)
+        notices = {name: self._notices(seen, group, now) for name, group in own.items()}
         gone = self._gone(seen, [one for group in own.values() for one in group], entries)
         members = {
-            spec.name: self._members(spec, own[spec.name], seen, entries, gone, locks, memories[spec.name], now)
+            spec.name: self._members(
+                spec,
+                own[spec.name],
+                seen,
+                entries,
+                gone,
+                locks,
+                memories[spec.name],
+                notices[spec.name].found,
+                now,
+            )
             for spec in self._specs
         }
         fault = everywhere([one for group in members.values() for one in group])
@@ -136,7 +148,7 @@ class _Survey:
             scene = Scene(
                 spec, members[name], problems=self._problems(spec, seen), held=memories[name].held,
                 changes=memories[name].changes, network=fault, room=self._room(spec, seen, claims),
-                notes=_notes(own[name], members[name], entries),
+                notes=[*_notes(own[name], members[name], entries), *notices[name].notes],
             )  # fmt: skip
             if (load := self._load(scene, memories[name], now)) is not None:
                 loads[name], scene = load, _scaled(scene, load.decision)
@@ -177,6 +189,13 @@ class _Survey:
         accepted = sorted(one for one in minion_ids if ACCEPTED in seen.keys.get(one, ()))
         return dataclasses.replace(seen, present=self._context.master.minions.present(accepted))
 
+    def _notices(self, seen: Snapshot, own: Sequence[Record], now: float) -> Notices:
+        """Return which nodes of a fleet their provider takes away."""
+        names = {one.minion_id for one in own}
+        found = [one for one in seen.found if one.instance.minion_id in names]
+        minions = self._context.master.minions
+        return interruptions.look(minions, self._sight.driver, found, seen.present or frozenset(), now)
+
     def _gone(
         self, seen: Snapshot, own: Sequence[Record], entries: Mapping[str, dict[str, Any]]
     ) -> frozenset[str]:  # fmt: skip
@@ -192,7 +211,7 @@ class _Survey:
 
     def _members(
         self, spec: Spec, own: Sequence[Record], seen: Snapshot, entries: Mapping[str, dict[str, Any]],
-        gone: frozenset[str], locks: Look, remembered: Memory, now: float,
+        gone: frozenset[str], locks: Look, remembered: Memory, notices: Mapping[str, Notice], now: float,
     ) -> list[Member]:  # fmt: skip
         found, drift = [], self._drift
         for record in own:
@@ -208,6 +227,7 @@ class _Survey:
                 state, _why(state, status), protected=is_protected(record, instance),
                 busy=locks.busy(record.minion_id) or state == COMING, ends=end_of(record, instance),
                 drift=(*_moved(spec, record), *drift.of(record, instance)),
+                interrupted=notices[record.minion_id].ends if record.minion_id in notices and instance else None,
             )  # fmt: skip
             found.append(member)
         silent = memory.observe(remembered, found, now)
