@@ -192,7 +192,7 @@ def create(
 
     def work(service: MakeService, arguments: ModuleType) -> Result:
         ids = arguments.ids("hart.create", minion_id, extra)
-        return service(config).create(
+        return service(config).by_hand.create(
             ids,
             **arguments.names(role=role, provider=provider, region=region),
             settings=_clean(settings),
@@ -238,7 +238,7 @@ def create_role(
 
     def work(service: MakeService, arguments: ModuleType) -> Result:
         name = arguments.word("hart.create_role", "role", role, extra)
-        return service(config).create(
+        return service(config).by_hand.create(
             None, role=name, count=arguments.count(count), **arguments.names(provider=provider, region=region),
             settings=_clean(settings), test=arguments.flag(test),
         )  # fmt: skip
@@ -373,8 +373,8 @@ def destroy(
         minion_ids = arguments.ids_or_selector("hart.destroy", minion_id, extra, selector)
         plans, confirmed = arguments.flag(test), arguments.flag(yes, "yes")
         if selector:
-            return service(config).destroy_selected(selector, test=plans, yes=confirmed)
-        return service(config).destroy(minion_ids, test=plans)
+            return service(config).by_hand.destroy_selected(selector, test=plans, yes=confirmed)
+        return service(config).by_hand.destroy(minion_ids, test=plans)
 
     return _report("destroy", work, config, unknown)
 
@@ -531,7 +531,7 @@ def import_minion(
 
             raise Refused(f"{empty[0]} must not be empty; leave it out where nothing is meant")
         request = ImportRequest(name, **{**names, "provider": names["provider"] or ""})
-        return service(config).import_minion(request, test=arguments.flag(test))
+        return service(config).by_hand.import_minion(request, test=arguments.flag(test))
 
     return _report("import_minion", work, config, unknown)
 
@@ -583,7 +583,9 @@ def import_minions(
         from hart_salt.migration.hart_store import default_file
 
         path = default_file() if file is None else arguments.word("hart.import_minions", "file", file, extra)
-        return service(config).import_minions(path, **arguments.names(provider=provider), test=arguments.flag(test))
+        return service(config).by_hand.import_minions(
+            path, **arguments.names(provider=provider), test=arguments.flag(test)
+        )
 
     return _report("import_minions", work, config, unknown)
 
@@ -833,7 +835,7 @@ def stop(
     def work(service: MakeService, arguments: ModuleType) -> Result:
         arguments.refuse(unknown, of=stop)
         ids = arguments.ids("hart.stop", minion_id, extra)
-        return service(config).everyday.stop(ids, force=arguments.flag(force, "force"), test=arguments.flag(test))
+        return service(config).by_hand.stop(ids, force=arguments.flag(force, "force"), test=arguments.flag(test))
 
     return _report("stop", work, config, unknown)
 
@@ -932,7 +934,7 @@ def resize(
     def work(service: MakeService, arguments: ModuleType) -> Result:
         arguments.refuse(unknown, of=resize)
         ids, wait = arguments.ids("hart.resize", minion_id, extra), arguments.timeout(timeout)
-        return service(config).everyday.resize(ids, arguments.size(size), timeout=wait, test=arguments.flag(test))
+        return service(config).by_hand.resize(ids, arguments.size(size), timeout=wait, test=arguments.flag(test))
 
     return _report("resize", work, config, unknown)
 
@@ -1065,7 +1067,7 @@ def scale(
         wanted = arguments.target_size(count=count, delta=delta, min=min, max=max)
         order = arguments.order(name, provider, region, force, test, settings)
         names = arguments.names(remove=",".join(remove) if isinstance(remove, list) else remove)
-        return service(config).roles.scale(
+        return service(config).by_hand.scale(
             order,
             wanted,
             remove=names["remove"] or "newest",
@@ -1121,7 +1123,7 @@ def replace(
         chosen = arguments.selector(role=role, provider=provider, region=region)
         name = arguments.word("hart.replace", "role", chosen.role, extra)
         order = arguments.order(name, chosen.provider, chosen.region, force, test, settings)
-        return service(config).roles.replace(order, arguments.whole("batch", batch, 1) or 1, wait=_may_wait())
+        return service(config).by_hand.replace(order, arguments.whole("batch", batch, 1) or 1, wait=_may_wait())
 
     return _report("replace", work, config, settings)
 
@@ -1214,7 +1216,7 @@ def apply(
         names = arguments.fleets("hart.apply", fleet, extra)
         forced, most = arguments.flag(force, "force"), arguments.whole("waves", waves, 1)
         if arguments.flag(test):
-            return service(config).fleets.plan(names, code=0)
+            return service(config).fleets.plan(names, code=0, force=forced)
         return service(config).fleets.apply(names, force=forced, waves=most, wait=_may_wait())
 
     return _report("apply", work, config, unknown)

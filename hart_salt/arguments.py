@@ -88,23 +88,25 @@ def _refuse_other_than_text(function: str, name: str, value: Any) -> None:
         )
 
 
-def ids(function: str, value: Any, extra: Sequence[Any]) -> list[str]:
-    """Return ids, from the command line (with commas or blanks between them) or from a state (a list)."""
+def ids(function: str, value: Any, extra: Sequence[Any], name: str = "id") -> list[str]:
+    """
+    Return ids, from the command line (with commas or blanks between them) or from a state (a list).
+
+    ``name`` is what one of them is, for messages.
+    """
     if isinstance(value, list) and value and not extra:
         for part in value:
-            _refuse_other_than_text(function, "id", part)
+            _refuse_other_than_text(function, name, part)
         parts = [str(part) for part in value]
     else:
-        parts = [part for text in (value, *extra) for part in SEPARATOR.split(word(function, "id", text, ()))]
+        parts = [part for text in (value, *extra) for part in SEPARATOR.split(word(function, name, text, ()))]
     found = [part.strip() for part in parts if part.strip()]
-    if not found:
-        raise Refused(f"{function} needs an id: salt-run {function} ID")
-    return found
+    return found or [word(function, name, None, ())]
 
 
 def fleets(function: str, value: Any, extra: Sequence[Any]) -> list[str]:
     """Return names of fleets, as ``ids`` does; without a name, none."""
-    return ids(function, value, extra) if value is not None or extra else []
+    return ids(function, value, extra, "fleet") if value is not None or extra else []
 
 
 def selector(**given: Any) -> Selector:

@@ -56,6 +56,7 @@ from hart_salt.operations.selection import Selection, Selector
 from hart_salt.planning import plan, preflight
 from hart_salt.planning import resolve as roles
 from hart_salt.result import Result
+from hart_salt.use_cases.by_hand import ByHand
 from hart_salt.use_cases.everyday import Everyday
 from hart_salt.use_cases.fleets import Fleets
 from hart_salt.use_cases.money import Money
@@ -109,6 +110,7 @@ class Service:
         calls = Calls(self.create, self.destroy, self._sweep_dead)
         self.roles = Roles(self, self.money, calls)
         self.fleets = Fleets(self, self.offers, calls)
+        self.by_hand = _ByHand(self)
 
     @property
     def notes(self) -> list[str]:
@@ -452,3 +454,19 @@ class Service:
         """Return a line for each need of hart on this machine, and for each check of the accounts; see ``account``."""
         examples = account.Examples(self.config, self.schemas, self.info, role)
         return health.report(self.context, self.notes, account.checks(self.drivers_for(provider), examples, count))
+
+
+class _ByHand:
+    """The use cases that a declared fleet can undo, with a note if it will; see ``use_cases/by_hand.py``."""
+
+    def __init__(self, service: Service) -> None:
+        noted = ByHand(service, service.offers).of
+        self.create = noted("create", service.create)
+        self.destroy = noted("destroy", service.destroy)
+        self.destroy_selected = noted("destroy", service.destroy_selected)
+        self.import_minion = noted("import", service.import_minion)
+        self.import_minions = noted("import", service.import_minions)
+        self.scale = noted("", service.roles.scale)
+        self.replace = noted("", service.roles.replace)
+        self.stop = noted("stop", service.everyday.stop)
+        self.resize = noted("resize", service.everyday.resize)

@@ -7,8 +7,9 @@ them as functions, and decides.
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Any
 
 from hart_salt.operations import listing
@@ -195,6 +196,67 @@ def scaled(given: Mapping[str, Any], call: Call, *, test: bool) -> Outcome:
     if test:
         return _planned(answer, changes, f"{role} would have {_nodes(after)} instead of {before}")
     return _done(answer, changes)
+
+
+# declared fleets
+
+
+def fleets(names: Sequence[str], given: Mapping[str, Any], call: Call, *, test: bool) -> Outcome:
+    """
+    Make declared fleets what their declarations say; ``given`` holds the other arguments of ``hart.apply``.
+
+    A fleet that is blocked or held is a failure. Changes that wait for a window are none.
+    """
+    arguments = {"fleet": list(names), **given, **({"test": True} if test else {})}
+    found, answer = _read_fleets(call("apply", {name: one for name, one in arguments.items() if one is not None}))
+    missing = [f"{name} was not changed" for name in names if name not in found]
+    if missing and not answer.failed:  # a job of a reactor leaves out a fleet that another call changes
+        return Outcome(False, _lines([*missing, *answer.notes]))
+    if test:
+        return _fleets_planned(found, answer)
+    outcome = _done(answer, {"created": answer.by_action("create"), "destroyed": answer.by_action("destroy")})
+    states = [] if answer.failed else _states(found)
+    return replace(outcome, comment=_lines([*states, *filter(None, [outcome.comment])]))
+
+
+def _read_fleets(data: Any) -> tuple[dict[str, Any], Answer]:
+    """Return what ``hart.apply`` returned: the fleets, and the rest, in both versions of results."""
+    if not isinstance(data, Mapping) or "version" in data:
+        answer = read(data)
+        found = dict(data.get("fleets", {})) if isinstance(data, Mapping) else {}
+    else:
+        found = {name: one for name, one in data.items() if isinstance(one, Mapping) and "state" in one}
+        rest = {name: one for name, one in data.items() if name not in found and name != "nodes"}
+        answer = read({**rest, **data.get("nodes", {})})
+        answer = replace(answer, problems=[*answer.problems, *data.get("errors", ())])
+    notes = [note for one in found.values() for note in one["notes"]]
+    return found, replace(answer, notes=list(dict.fromkeys([*answer.notes, *notes])))
+
+
+def _states(found: Mapping[str, Any], states: Sequence[str] = ()) -> list[str]:
+    """Return a line about each fleet, or about those in one of ``states``."""
+    return [
+        f"{name} is {one['state']}, {one['nodes'].get('ready', 0)} of {_nodes(one['wanted'])} ready"
+        + (f": {one['why']}" if one["why"] else "")
+        for name, one in found.items()
+        if not states or one["state"] in states
+    ]
+
+
+def _fleets_planned(found: Mapping[str, Any], answer: Answer) -> Outcome:
+    bad = _states(found, ("blocked", "held"))
+    if bad or answer.failed:
+        return Outcome(False, _lines([*answer.errors, *bad]))
+    planned = {name: [*one["actions"], *one["following"]] for name, one in found.items()}
+    if not any(planned.values()):
+        return Outcome(True, _lines(_states(found)), warnings=answer.notes)
+    sentences = [f"{name} would change: {_counted(actions)}" for name, actions in planned.items() if actions]
+    return _planned(answer, {"planned": _not_empty(planned)}, _lines(sentences))
+
+
+def _counted(actions: Sequence[Mapping[str, Any]]) -> str:
+    numbers = Counter(action["action"] for action in actions)
+    return ", ".join(f"{_nodes(number)} to {word}" for word, number in numbers.items())
 
 
 # results

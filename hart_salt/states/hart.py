@@ -217,6 +217,57 @@ def scaled(
     return _answer(name, test, work)
 
 
+def fleet(
+    name: str,
+    fleets: str | list[str] | None = None,
+    force: bool = False,
+    config: str | None = None,
+    test: bool = False,
+    **unknown: Any,
+) -> dict[str, Any]:
+    """
+    Make sure that a declared fleet is as it is declared, as ``salt-run hart.apply`` does.
+
+    name
+        The name of a fleet in ``hart:fleets``.
+
+    fleets
+        The names of several fleets instead of ``name``: a list, or a text with commas or blanks between them.
+
+    force
+        True: also do what would remove more than half of the nodes of a fleet. Default: False, which holds it.
+
+    config, test
+        As for ``hart.present``.
+
+    The changes have ``created`` and ``destroyed``, with the facts of each node by minion id; a replaced node is in
+    both. In a test, they have ``planned``: what would be done with each fleet, in this order. If a fleet is blocked or
+    held, the result is False, and the comment says why. What waits for a window is no change.
+
+    .. code-block:: yaml
+
+        web:
+          hart.fleet: []
+
+        all of the shop:
+          hart.fleet:
+            - fleets: [web, worker]
+
+    .. versionadded:: 2.0.0
+    """
+
+    def work(plan: bool) -> Outcome:
+        from hart_salt import arguments
+        from hart_salt.operations import desired
+
+        arguments.refuse(unknown, of=fleet)
+        names = list(dict.fromkeys(arguments.fleets("hart.fleet", name if fleets is None else fleets, ())))
+        given = {"force": arguments.flag(force, "force") or None, "config": config}
+        return desired.fleets(names, given, _call, test=plan)
+
+    return _answer(name, test, work)
+
+
 def _answer(name: str, test: Any, work: Callable[[bool], Outcome]) -> dict[str, Any]:
     """Do the work, and return its outcome as a state does; no exception leaves this function."""
     outcome = _outcome(test, work)

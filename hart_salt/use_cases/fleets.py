@@ -49,15 +49,16 @@ class Fleets:
 
     # looking
 
-    def plan(self, names: Sequence[str], code: int = SOMETHING) -> Result:
+    def plan(self, names: Sequence[str], code: int = SOMETHING, *, force: bool = False) -> Result:
         """
-        Return what differs from the declarations of these fleets, or of all, and what would be done.
+        Return what differs from the declarations of these fleets, or of all, and what would be done; ``force`` is that
+        of ``apply``.
 
         The result has the exit code ``code`` if there is anything to do; with 0, that is a success. Nothing is changed.
         """
         wanted = self._specs(names)
         view = survey.look(self._sight(), wanted, priced=True)
-        plans = self._plans(view, force=False)
+        plans = self._plans(view, force=force)
         ended, stay = self._ended_outside(view.now) if not names else ([], [])
         anything = bool(ended) or any(one.anything for one in plans.values())
         return Result(

@@ -128,9 +128,55 @@ def test_a_role_keeps_to_its_bounds(place: Place) -> None:
     assert len(outcome["changes"]["destroyed"]) == 1
 
 
+@pytest.fixture
+def web(place: Place) -> Place:
+    place.opts["hart"]["fleets"] = {"web": {"role": "app", "provider": CLOUD, "count": 2}}
+    for minion_id in ("one", "two", "three"):
+        place.start(minion_id)
+    return place
+
+
+def test_a_fleet_gets_what_it_declares(web: Place, calls: list[tuple[str, dict[str, Any]]]) -> None:
+    outcome = states.fleet("web", test=True)
+    assert (outcome["result"], outcome["comment"]) == (None, "web would change: 1 node to destroy")
+    assert [one["action"] for one in outcome["changes"]["planned"]["web"]] == ["destroy"]
+    outcome = states.fleet("the web", fleets=["web"])
+    assert (outcome["result"], len(outcome["changes"]["destroyed"])) == (True, 1)
+    assert calls == [
+        ("hart.apply", {"fleet": ["web"], "test": True}),
+        ("hart.apply", {"fleet": ["web"]}),
+    ]
+    outcome = states.fleet("web")
+    assert (outcome["result"], outcome["changes"]) == (True, {})
+    assert outcome["comment"] == "web is steady, 2 of 2 nodes ready"
+
+
+@pytest.mark.parametrize("test", [False, True])
+def test_a_fleet_that_would_lose_too_much_is_held_unless_it_is_forced(web: Place, test: bool) -> None:
+    web.opts["hart"]["fleets"]["web"]["count"] = 0
+    outcome = states.fleet("web", test=test)
+    assert (outcome["result"], outcome["changes"]) == (False, {})
+    assert "3 of 3 nodes would be removed, more than half: salt-run hart.apply web force=True" in outcome["comment"]
+    outcome = states.fleet("web", force=True, test=test)
+    assert outcome["result"] is (None if test else True)
+    assert len(web.clouds[CLOUD].account) == (3 if test else 0)
+
+
+def test_a_fleet_that_somebody_holds_is_not_changed(web: Place) -> None:
+    assert runner.hold("web")["fleets"]["web"]["result"]
+    outcome = states.fleet("web")
+    assert (outcome["result"], outcome["changes"]) == (False, {})
+    assert "web is held: held" in outcome["comment"]
+    assert len(web.clouds[CLOUD].account) == 3
+
+
 @pytest.mark.parametrize(
     ("state", "given", "comment"),
     [
+        ("fleet", {"name": "wbe"}, "there is no fleet wbe, did you mean web?"),
+        ("fleet", {"name": "web", "fleets": []}, "hart.fleet needs a fleet"),
+        ("fleet", {"name": "web", "force": "perhaps"}, "force must be True or False"),
+        ("fleet", {"name": "web", "forec": True}, "unknown argument: forec; did you mean force?"),
         ("present", {"name": "a/b"}, "a/b: may hold only"),
         ("present", {"name": "a", "ids": []}, "needs an id"),
         ("present", {"name": "a", "szie": "big", "role": "app"}, "argument:szie: unknown setting, did you mean size?"),
@@ -145,7 +191,10 @@ def test_a_role_keeps_to_its_bounds(place: Place) -> None:
         ("scaled", {"name": "app", "count": "many"}, "count must be a whole number"),
     ],
 )
-def test_a_mistake_is_one_sentence_in_the_comment(state: str, given: dict[str, Any], comment: str) -> None:
+def test_a_mistake_is_one_sentence_in_the_comment(
+    place: Place, state: str, given: dict[str, Any], comment: str
+) -> None:  # fmt: skip
+    place.opts["hart"]["fleets"] = {"web": {"role": "app", "provider": CLOUD, "count": 2}}
     outcome = getattr(states, state)(**given)
     assert (outcome["result"], outcome["changes"]) == (False, {})
     assert comment in outcome["comment"]
@@ -165,7 +214,9 @@ def test_an_unforeseen_error_is_reported_without_its_text(monkeypatch: pytest.Mo
 
 def test_salt_loads_the_states_on_a_master_only(place: Place, minion_opts: dict[str, Any]) -> None:
     on_master = salt.loader.states({**minion_opts, "__role": "master"}, {}, {}, {})
-    assert {name for name in on_master if name.startswith("hart.")} == {"hart.present", "hart.absent", "hart.scaled"}
+    assert {name for name in on_master if name.startswith("hart.")} == {
+        "hart.present", "hart.absent", "hart.scaled", "hart.fleet",
+    }  # fmt: skip
     on_minion = salt.loader.states(minion_opts, {}, {}, {})
     assert not [name for name in on_minion if name.startswith("hart.")]
     assert "run on the master, in an orchestration" in on_minion.missing_fun_string("hart.present")

@@ -72,7 +72,7 @@ def master(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[dict[str
 
 
 #: the groups of use cases
-GROUPS = ("offers", "money", "past", "pictures", "everyday", "fleets", "roles", "simulation")
+GROUPS = ("offers", "money", "past", "pictures", "everyday", "fleets", "by_hand", "roles", "simulation")
 
 
 class Says:

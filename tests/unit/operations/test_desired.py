@@ -219,6 +219,86 @@ def test_nodes_that_stay_because_they_could_not_be_drained_are_named() -> None:
     assert "a stays: drain failed" in outcome.comment
 
 
+def a_fleet(state: str = "steady", why: str = "", **changes: Any) -> dict[str, Any]:
+    there: dict[str, Any] = {"actions": [], "following": [], "later": [], "notes": [], "wanted": 2}
+    return {"state": state, "why": why, "nodes": {"ready": 2, "silent": 0}, **there, **changes}
+
+
+def action(kind: str, minion_id: str | None = None) -> dict[str, Any]:
+    return {"action": kind, "minion_id": minion_id, "region": "fra1", "reason": "because"}
+
+
+def applied(fleets: dict[str, Any], *, test: bool = False, version: int = 2, **changes: Any) -> desired.Outcome:
+    returned = document(Result(fleets, version=version, **{"more": {"nodes": {}}, **changes}), "apply")
+    return desired.fleets(["web"], {"force": None}, Runner(apply=returned), test=test)
+
+
+@pytest.mark.parametrize("test", [False, True])
+@pytest.mark.parametrize("version", [1, 2])
+def test_a_fleet_that_is_as_declared_stays_unchanged(test: bool, version: int) -> None:
+    outcome = applied({"web": a_fleet()}, test=test, version=version)
+    assert (outcome.result, outcome.changes, outcome.comment) == (True, {}, "web is steady, 2 of 2 nodes ready")
+
+
+@pytest.mark.parametrize("test", [False, True])
+def test_what_waits_for_a_window_is_no_change_of_a_fleet(test: bool) -> None:
+    waits = a_fleet(why="1 change waits: the next window opens at 9", later=[action("replace", "a")])
+    outcome = applied({"web": waits}, test=test)
+    assert (outcome.result, outcome.changes) == (True, {})
+    assert outcome.comment == "web is steady, 2 of 2 nodes ready: 1 change waits: the next window opens at 9"
+
+
+@pytest.mark.parametrize("version", [1, 2])
+def test_the_nodes_that_a_fleet_got_and_lost_are_its_changes(version: int) -> None:
+    nodes = {
+        "b": {"action": "create", "result": True, "size": "small"}, "a": {"action": "destroy", "result": True},
+    }  # fmt: skip
+    outcome = applied({"web": a_fleet(notes=["c stays"])}, more={"nodes": nodes}, version=version)
+    assert outcome.result is True
+    assert outcome.changes == {
+        "created": {"b": {"action": "create", "size": "small"}},
+        "destroyed": {"a": {"action": "destroy"}},
+    }
+    assert outcome.comment.splitlines() == ["web is steady, 2 of 2 nodes ready", "created: b", "destroyed: a"]
+    assert list(outcome.warnings) == ["c stays"]
+
+
+@pytest.mark.parametrize("version", [1, 2])
+def test_a_fleet_that_failed_has_the_reasons_and_what_was_done(version: int) -> None:
+    nodes = {"b": {"action": "create", "result": True}, "c": {"action": "create", "result": False, "error": "no room"}}
+    outcome = applied(
+        {"web": a_fleet("changing")}, ok=False, problems=["web is blocked: no"], more={"nodes": nodes}, version=version
+    )
+    assert (outcome.result, list(outcome.changes["created"])) == (False, ["b"])
+    assert outcome.comment.splitlines() == ["web is blocked: no", "c: no room", "created: b"]
+
+
+def test_a_test_of_a_fleet_returns_its_plan() -> None:
+    plan = a_fleet("changing", actions=[action("create"), action("create")], following=[action("replace", "a")])
+    outcome = applied({"web": plan}, test=True)
+    assert (outcome.result, outcome.comment) == (None, "web would change: 2 nodes to create, 1 node to replace")
+    assert outcome.changes == {"planned": {"web": [action("create"), action("create"), action("replace", "a")]}}
+
+
+@pytest.mark.parametrize("state", ["blocked", "held"])
+def test_a_test_of_a_fleet_that_is_not_changed_fails_as_its_change_would(state: str) -> None:
+    outcome = applied({"web": a_fleet(state, "for a reason", later=[action("create")])}, test=True)
+    assert (outcome.result, outcome.changes) == (False, {})
+    assert outcome.comment == f"web is {state}, 2 of 2 nodes ready: for a reason"
+
+
+def test_a_fleet_that_another_call_changes_is_not_as_declared_yet() -> None:
+    outcome = applied({}, notes=["web: another call is changing this fleet"])
+    assert (outcome.result, outcome.changes) == (False, {})
+    assert outcome.comment.splitlines() == ["web was not changed", "web: another call is changing this fleet"]
+
+
+@pytest.mark.parametrize("test", [False, True])
+@pytest.mark.parametrize("returned", [None, "'hart.apply' is not available.", {"error": "no", "retcode": 2}])
+def test_a_fleet_without_an_answer_fails(returned: Any, test: bool) -> None:
+    assert desired.fleets(["web"], {}, Runner(apply=returned), test=test).result is False
+
+
 @pytest.mark.parametrize(
     ("function", "result"),
     [
