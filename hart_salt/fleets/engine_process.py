@@ -25,9 +25,11 @@ from hart_salt.inventory.session import now as ticking
 log = logging.getLogger("hart_salt.engines.hart")
 
 #: seconds between two checks whether the master lives, and of the jobs that run
-TICK = 5.0
+TICK = 2.0
 JOB_TICK = 1.0
 SHORTEST = 0.05
+#: seconds before the first look
+FIRST = 5.0
 
 
 @dataclass(frozen=True)
@@ -71,6 +73,9 @@ class Engine:
         """Look until the master ends."""
         self.status = {"pid": os.getpid(), "interval": self.settings.interval, "started": self.wall(), "looks": 0}
         self.early = pace.EarlyLooks(self.clock())
+        self.files.write(self.status)
+        # Salt starts engines before the processes that begin jobs.
+        self.pause(FIRST)
         while self.lives():
             self.pause(self.look())
 
@@ -182,8 +187,9 @@ def run(opts: Mapping[str, Any], settings: Settings) -> None:
             once()
         except Exception as error:  # such as a disk that is full; Salt would start the engine again every 10 seconds
             failures.note(str(error) if isinstance(error, HartError) else type(error).__name__)
-        # Another process may be the engine of a master that was killed; it ends within seconds.
-        time.sleep(pace.LEAST)
+        if lives():
+            # Another process may be the engine of a master that was killed; it ends within seconds.
+            time.sleep(pace.LEAST)
 
 
 class Failures:

@@ -67,8 +67,9 @@ class Clock:
 
 
 @pytest.fixture(autouse=True)
-def _no_jitter(monkeypatch: pytest.MonkeyPatch) -> None:
+def _no_jitter_and_no_start(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(pace, "JITTER", 0.0)
+    monkeypatch.setattr(engine_process, "FIRST", 0.0)
 
 
 def test_it_looks_once_per_interval(tmp_path: Path) -> None:
@@ -183,3 +184,12 @@ def test_a_reason_why_it_cannot_run_is_logged_once(caplog: pytest.LogCaptureFixt
     assert [record.getMessage() for record in caplog.records] == [
         "hart engine: the disk is full", "hart engine: no permission"
     ]  # fmt: skip
+
+
+def test_the_master_has_a_moment_to_start_before_the_first_look(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(engine_process, "FIRST", 5.0)
+    clock = Clock([GOOD])
+    clock.run(tmp_path)
+    assert clock.looks == [1005]

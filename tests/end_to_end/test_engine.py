@@ -1,0 +1,79 @@
+"""The engine in a real salt-master: fleets become what their declarations say, whatever is killed on the way."""
+
+from __future__ import annotations
+
+import os
+import signal
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+import salt.utils.event
+from saltfactories.manager import FactoriesManager
+
+from hart_salt.fleets.engine_files import EngineFiles
+from tests.end_to_end.conftest import SaltMaster, running_master
+from tests.end_to_end.tools import until
+
+
+@pytest.fixture(scope="module")
+def master(factories: FactoriesManager) -> Iterator[SaltMaster]:
+    """A master with an engine, and nothing declared yet."""
+    with running_master(factories, engines=[{"hart": {"interval": 60}}]) as found:
+        yield found
+        found.clear()
+
+
+def engine_of(master: SaltMaster) -> int:
+    """Return the process of the engine; 0 if it does not run."""
+    files = EngineFiles(str(master.cachedir))
+    return int(files.read().get("pid", 0)) if files.runs() else 0
+
+
+def status(master: SaltMaster) -> dict[str, Any]:
+    found: dict[str, Any] = master.run("hart.engine").document["engine"]
+    return found
+
+
+def wake(master: SaltMaster, number: int = 1) -> None:
+    """Fire events as any minion can."""
+    assert master.daemon is not None
+    opts = master.daemon.config.copy()
+    with salt.utils.event.get_event("master", opts=opts, sock_dir=opts["sock_dir"], listen=False) as bus:
+        for _ in range(number):
+            bus.fire_event({"notice": True}, "hart/interruption")
+
+
+def job_file(master: SaltMaster) -> Path | None:
+    """Return the file of a job of the engine, if there is one."""
+    directory = master.cachedir / "hart/engine/jobs"
+    return next(iter(directory.glob("[!.]*")), None) if directory.exists() else None
+
+
+def test_a_declared_fleet_comes_although_the_engine_is_killed_in_the_middle(master: SaltMaster) -> None:
+    """Nothing is restarted for a new declaration; an event makes the engine look before the minute is over."""
+    until(lambda: status(master)["status"] == "working", "the first look")
+    master.hart["fleets"] = {"web": {"role": "app", "count": 2}}
+    master.write()
+    wake(master)
+    until(lambda: job_file(master), "a job of the engine")
+    killed = engine_of(master)
+    os.kill(killed, signal.SIGKILL)
+    until(lambda: len(master.keys()["minions"]) == 2, "two nodes")
+    until(lambda: engine_of(master) not in (0, killed), "another engine")
+    found = until(lambda: (seen := status(master))["fleets"]["web"]["state"] == "steady" and seen, "a steady fleet")
+    assert (found["status"], found["leads"]) == ("working", True)
+    entries = master.run("hart.history").document["history"]
+    assert [one["by"] for one in entries if one["action"] == "create"] == ["engine"] * 2
+
+
+def test_a_flood_of_forged_events_makes_few_looks(master: SaltMaster) -> None:
+    def looks() -> int:
+        return int(EngineFiles(str(master.cachedir)).read().get("looks", 0))
+
+    before = looks()
+    wake(master, 500)
+    until(lambda: looks() > before, "an early look")
+    assert looks() - before <= 2
+    assert status(master)["early_looks"] <= 2
