@@ -1145,9 +1145,9 @@ def plan(
         As for ``hart.create``.
 
     Returns ``fleets``: under the name of each one ``state`` (``steady``, ``changing``, ``blocked`` or ``held``) with
-    ``why``, the number ``wanted``, the number of ``nodes`` in each state, and the actions: ``actions`` are done now, in
-    this order, ``following`` are done by the same call after them, and ``later`` have to wait, with ``why`` and
-    ``since``. Each action has a ``reason`` and prices per month.
+    ``why``, the number ``wanted``, ``load``, which says what autoscaling makes of the load, the number of ``nodes`` in
+    each state, and the actions: ``actions`` are done now, in this order, ``following`` are done by the same call after
+    them, and ``later`` have to wait, with ``why`` and ``since``. Each action has a ``reason`` and prices per month.
 
     CLI Example:
 

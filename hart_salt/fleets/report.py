@@ -27,6 +27,7 @@ def of_plan(plan: Plan, scene: Scene) -> dict[str, Any]:
         "provider": spec.provider,
         "regions": list(spec.regions),
         "wanted": plan.wanted,
+        **({"load": scene.target.reason} if scene.target else {}),
         "nodes": dict(plan.counts),
         "actions": [_action(one) for one in plan.actions],
         "following": [_action(one) for one in plan.following],

@@ -71,7 +71,7 @@ def _table(found: Mapping[str, Any], paper: Paper) -> list[Text]:
             fleet["provider"], ", ".join(fleet["regions"]), prices(fleet["price"]["before"]) if priced else "",
         )  # fmt: skip
         others = listed([item for item in fleet["nodes"].items() if item[0] != "ready"])
-        rows.append(Row(cells, [*filter(None, [fleet["why"], others]), *fleet["notes"]]))
+        rows.append(Row(cells, [*filter(None, [fleet["why"], fleet.get("load"), others]), *fleet["notes"]]))
     return table(FLEETS, rows, paper)
 
 

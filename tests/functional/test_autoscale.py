@@ -12,6 +12,8 @@ import pytest
 from hart_salt.fleets.samples import recorded
 from hart_salt.master.minions import Call, Minions, Returned
 from hart_salt.runners import hart as runner
+from hart_salt.screens.draw import draw
+from hart_salt.screens.paper import Paper
 from tests.functional import test_use_cases
 from tests.functional.test_use_cases import CLOUD, Place
 
@@ -54,6 +56,9 @@ def plan() -> dict[str, Any]:
 def test_at_the_target_there_is_nothing_to_do(answers: Answers) -> None:
     found = plan()
     assert (found["state"], found["wanted"], found["actions"], found["notes"]) == ("steady", 3, [], [])
+    assert found["load"] == "the average is 0.5, the target 0.5: no change"
+    document = runner.fleets()
+    assert draw(document, Paper(120)).endswith("$15.00  the average is 0.5, the target 0.5: no change")
 
 
 def test_under_load_nodes_are_created_and_the_reason_says_why(answers: Answers) -> None:

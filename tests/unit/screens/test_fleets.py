@@ -14,7 +14,13 @@ def lines(text: str, start: str) -> list[list[str]]:
 def test_a_plan_has_the_actions_in_their_order_with_reasons_and_prices() -> None:
     drawn = draw(doc("plan", fleets={"web": WEB}), Paper(160))
     now, after = drawn.index("web, now:"), drawn.index("web, after that:")
-    assert now < drawn.index("app-2.example.com") < drawn.index("(2 new)") < after < drawn.index("web, later, because the next window opens at")
+    assert (
+        now
+        < drawn.index("app-2.example.com")
+        < drawn.index("(2 new)")
+        < after
+        < drawn.index("web, later, because the next window opens at")
+    )
     assert "~  app-1.example.com  nyc3    $6.00 -> $12.00  it differs from the configuration: size" in drawn
     assert "the next window opens at 2026-12-05 02:00 UTC" in drawn
     assert "4 changes for now, 1 for later. Nothing was changed." in drawn
