@@ -55,7 +55,7 @@ ENGINE = "__hart_engine__"
 #: a keyword with which the SLS of a reaction passes the tag of its event, to be shown; Salt itself does not pass it
 EVENT = "__event__"
 #: the functions that take several ids
-SEVERAL = ("create", "destroy", "protect", "unprotect", "start", "stop", "reboot", "resize", "set_tags")
+SEVERAL = ("create", "destroy", "protect", "unprotect", "start", "stop", "reboot", "resize", "set_tags", "extend")
 #: marks a call that reads the master's files again
 CURRENT = "__hart_current__"
 DEFECT = 70  # the exit code of a defect in hart: EX_SOFTWARE of sysexits.h
@@ -990,6 +990,53 @@ def set_tags(
         return service(config).everyday.set_tags(ids, change, test=arguments.flag(test))
 
     return _report("set_tags", work, config, pairs)
+
+
+@_acts
+def extend(
+    minion_id: str | list[str] | None = None,
+    *extra: Any,
+    duration: str | float | None = None,
+    config: str | None = None,
+    test: bool = False,
+    **unknown: Any,
+) -> dict[str, Any]:
+    """
+    Move the end of nodes that end by themselves (setting ``ttl``), or remove it.
+
+    The new end is the present one and the duration; if the present end has passed, it counts from now. Each call
+    extends the life of the nodes again. A node without an end is refused, and then nothing is changed for any node.
+
+    minion_id
+        As for ``hart.start``. Several ids can also be separated by blanks.
+
+    duration
+        How much later the nodes end, such as ``4h``, ``30d`` or ``1h30m``, or a number of seconds; ``never`` removes
+        the end. It is the last argument, or ``duration=4h``.
+
+    config, test
+        As for ``hart.create``.
+
+    Returns a dictionary by minion id: ``result``, ``changed``, ``ends`` and ``before``, which are the new and the old
+    end, null for none; after a failure, ``error``. With ``test``, ``action`` is ``extend`` or ``none``.
+
+    CLI Example:
+
+    .. code-block:: bash
+
+        salt-run hart.extend ci1.example.com 4h
+        salt-run hart.extend ci1.example.com,ci2.example.com 2d test=True
+        salt-run hart.extend ci1.example.com never
+
+    .. versionadded:: 2.0.0
+    """
+
+    def work(service: MakeService, arguments: ModuleType) -> Result:
+        arguments.refuse(unknown, of=extend)
+        ids, extension = arguments.extension(minion_id, extra, duration)
+        return service(config).everyday.extend(ids, extension, test=arguments.flag(test))
+
+    return _report("extend", work, config, unknown)
 
 
 @_acts
@@ -2451,6 +2498,8 @@ def _begin(function: Callable[..., dict[str, Any]], args: tuple[Any, ...], kwarg
     given = inspect.signature(function).bind(*args, **_clean(kwargs)).arguments
     settings: dict[str, Any] = next((given.pop(name) for name in ("settings", "unknown", "pairs") if name in given), {})
     extra = given.pop("extra", ())
+    if function.__name__ == "extend" and extra and given.get("duration") is None:
+        *extra, given["duration"] = extra  # it is the last argument
     if extra and function.__name__ not in SEVERAL:
         return function(*args, **kwargs)  # refused at once
 

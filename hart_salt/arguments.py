@@ -17,9 +17,10 @@ from typing import Any
 
 from hart_salt.base.errors import Refused
 from hart_salt.base.text import closest, suggestion
-from hart_salt.config.durations import as_duration_or_zero, words
+from hart_salt.config.durations import as_duration, as_duration_or_zero, words
 from hart_salt.config.settings import FLAGS, as_labels, as_names, as_number, as_tags
 from hart_salt.model import ADDITIONAL, PRIVATE, RESERVED, AddressRequest
+from hart_salt.operations.extend import Extension
 from hart_salt.operations.fleet import TargetSize
 from hart_salt.operations.history import Wanted
 from hart_salt.operations.listing import BY_ID, COLUMNS, SORTED_BY
@@ -271,6 +272,23 @@ def size(value: Any) -> str:
             "hart.resize needs a size: salt-run hart.resize ID size=SIZE; salt-run hart.list_sizes shows them"
         )
     return word("hart.resize", "size", value, ())
+
+
+def extension(minion_id: Any, extra: Sequence[Any], duration: Any) -> tuple[list[str], Extension]:
+    """
+    Return the ids and the duration of ``hart.extend``: without ``duration=``, the last argument is the duration.
+
+    The word ``never`` stands for no end.
+    """
+    if duration is None:
+        *extra, duration = extra or (None,)
+    found = ids("hart.extend", minion_id, extra)
+    if isinstance(duration, str) and duration.strip().lower() == "never":
+        return found, Extension(None)
+    try:
+        return found, Extension(as_duration(duration))
+    except ValueError as error:
+        raise Refused(f"hart.extend ID DURATION: the duration {error}, or never for no end") from None
 
 
 def tag_change(tags: Any, remove: Any, pairs: Mapping[str, Any]) -> TagChange:

@@ -86,6 +86,10 @@ class Place:
     shared: bool = False
 
 
+#: the last second of the year 9999: no later time can be written as a date
+LAST_SECOND = 253_402_300_799
+
+
 @dataclass(frozen=True)
 class NodePlace:
     """The place and size of a node; results, events, plans and naming schemes use these names."""

@@ -94,6 +94,7 @@ SCREENS = (
     Screen("hart.resize db-1 size=s-1vcpu-2gb test=True", "A size with a smaller disk is refused."),
     Screen("hart.resize ID size=s-2vcpu-2gb test=True", "A plan to change the size of a node."),
     Screen("hart.set_tags db-1 team=storage", "Tags of your own at the provider."),
+    Screen("hart.extend db-1 4h", "Only a node that ends by itself can live longer."),
     Screen("hart.report", "The whole fleet in numbers; `file=` also writes a page for a browser."),
     Screen("hart.plan workers", "What differs between a declared fleet and its nodes, and what `hart.apply` would do."),
     Screen("hart.apply workers", "The fleet made as its declaration says."),

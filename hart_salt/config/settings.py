@@ -360,8 +360,8 @@ class Settings(Section):
     )
     ttl: Duration | None = Field(
         None,
-        description="How long the node may live after its creation, such as 8h: after that, it is due to be destroyed "
-        "(default: it has no end).",
+        description="How long the node may live after its creation, such as 8h: after that, it is due to be destroyed. "
+        "`hart.extend` moves its end (default: it has no end).",
     )
     keep_failed: Flag = Field(
         False, description="Whether to keep an instance that did not become a minion, for inspection."

@@ -95,15 +95,15 @@ class RestDriver(SdkDriver[Any], AdoptionSupport, TagSupport):
     def _role_tags(self, role: str | None) -> list[str]:
         return [f"hart-role:{self._tag_value(role)}"] if role else []
 
-    def _end_tags(self, ends: float | None) -> list[str]:
-        """Return the tag that says when a node ends, if it does."""
+    def _end_tags(self, ends: float | None, batch: str) -> list[str]:
+        """Return the tag that says when a node of a batch ends, if it does."""
         return [f"{name}:{value}" for name, value in tags.end_mark(ends).items()]
 
     def _tags(self, node: Node, batch: str, *more: str) -> list[str]:
         """Return the tags of a create call: hart's own, ``more`` and the user's, without duplicates."""
         own = ["hart", self._owner_tag, self._batch_tag(batch), *self._role_tags(node.role), *more]
         own += [f"{tags.DIGEST}:{node.digest}"] if node.digest else []
-        own += self._end_tags(node.ends)
+        own += self._end_tags(node.ends, batch)
         return list(dict.fromkeys([*own, *tags.user_tags(node)]))
 
     def _retag(self, report: Report, wanted: Sequence[str]) -> None:
@@ -325,7 +325,7 @@ class RestDriver(SdkDriver[Any], AdoptionSupport, TagSupport):
         """Make one call, and those that change the tags. A change that someone else makes meanwhile may be lost."""
         report = self._reported(instance)
         there = list(self._tags_of(report))
-        wanted = [*(tag for tag in there if not tags.is_end(tag)), *self._end_tags(ends)]
+        wanted = [*(tag for tag in there if not tags.is_end(tag)), *self._end_tags(ends, self._read(report).batch)]
         if sorted(there) != sorted(wanted):
             self._set_tags(report, wanted)
 

@@ -14,7 +14,7 @@ from dataclasses import dataclass, field
 
 ALWAYS = "every node"
 #: what changes the tags of an existing instance
-IMPORTS = "imports, `hart.set_tags`, `hart.protect`, `hart.unprotect` and the setting `protect`"
+IMPORTS = "imports, `hart.set_tags`, `hart.extend`, `hart.protect`, `hart.unprotect` and the setting `protect`"
 #: what turns the provider's own deletion protection on and off
 PROTECTION = "`hart.protect`, `hart.unprotect` and the setting `protect`"
 LISTS = "`hart.list_sizes` and `hart.list_images`"

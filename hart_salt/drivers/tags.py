@@ -7,7 +7,7 @@ from collections.abc import Iterable, Mapping
 from datetime import datetime
 from typing import Any
 
-from hart_salt.model import Node
+from hart_salt.model import LAST_SECOND, Node
 
 #: the prefix of the tag with the minion id of an imported instance that has another name
 MINION = "hart-minion:"
@@ -16,8 +16,6 @@ PROTECTED = "hart-protected"
 #: names of the tags that say what a node was made from, and when it is due to be destroyed (whole seconds since the
 #: epoch)
 DIGEST, ENDS = "hart-digest", "hart-ends"
-#: the last second of the year 9999: no later time can be written as a date
-LAST_SECOND = 253_402_300_799
 LONGEST = 63  #: characters of a label's value at Compute Engine and Hetzner
 #: prefixes of the tags by which hart knows instances; users cannot set such tags
 OWN_TAGS = ("hart-owner:", "hart-batch:", "hart-role:", "hart-address:", PROTECTED, DIGEST, ENDS, MINION)

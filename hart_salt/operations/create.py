@@ -16,7 +16,7 @@ from hart_salt.base.descriptors import APPLYING, PER_NODE
 from hart_salt.base.errors import DriverError, HartError, Interrupted
 from hart_salt.drivers.contract import Driver
 from hart_salt.inventory.context import Context
-from hart_salt.inventory.journal import CREATE, Journal, entry
+from hart_salt.inventory.journal import CREATE, Journal, entry, iso
 from hart_salt.inventory.locks import BatchClaim, Locks, known, machine_of
 from hart_salt.inventory.records import Record
 from hart_salt.inventory.slots import Slot
@@ -319,4 +319,5 @@ def facts(record: Record) -> dict[str, Any]:
         "role", *PLACE, "instance_id", "public_ip", "private_ip", "protected", finger, "ssh_host_keys", "seconds",
         "log",
     )  # fmt: skip
-    return {name: getattr(record, name) for name in names}
+    ends = {} if record.ends is None else {"ends": iso(record.ends, "seconds")}
+    return {**{name: getattr(record, name) for name in names}, **ends}

@@ -8,6 +8,7 @@ from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import asdict
 from typing import Any
 
+from hart_salt.inventory.journal import iso
 from hart_salt.inventory.records import Record
 from hart_salt.model import IpAddress, Node
 
@@ -52,6 +53,7 @@ def creation(nodes: Iterable[Node]) -> dict[str, dict[str, Any]]:
             **asdict(node.place),
             "monthly_price": node.monthly_price,
             "currency": node.currency,
+            **({} if node.ends is None else {"ends": iso(node.ends, "seconds")}),
         }
         for node in nodes
     }

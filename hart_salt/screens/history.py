@@ -21,8 +21,8 @@ COLUMNS = (
 #: actions, for the summary
 DONE = {
     "create": "created", "destroy": "destroyed", "import": "imported", "sweep": "swept", "protect": "protected",
-    "unprotect": "unprotected", "set_tags": "tagged", "resize": "resized", "start": "started", "stop": "stopped",
-    "reboot": "rebooted", "add_ip": "with a further address", "remove_ip": "with an address less",
+    "unprotect": "unprotected", "set_tags": "tagged", "extend": "extended", "resize": "resized", "start": "started",
+    "stop": "stopped", "reboot": "rebooted", "add_ip": "with a further address", "remove_ip": "with an address less",
 }  # fmt: skip
 #: columns of the line for everything but who called
 REST = 60

@@ -26,9 +26,10 @@ DONE = {
     "remove_ip": "removed", "import": "imported", "import_minion": "imported", "import_minions": "imported",
     "check_seal": "sealed", "keep": "kept", "protect": "protected", "unprotect": "unprotected", "start": "running",
     "stop": "stopped", "reboot": "rebooted", "resize": "resized", "set_tags": "tagged",
+    "extend": "extended",
 }  # fmt: skip
 MARKS = {"create": "+", "import": "+", "destroy": "-", "remove": "-", "keep": " ", "none": " "}
-CHANGES = ("ip", "kind", "before", "tags", "restarts")  #: what a plan says about one node
+CHANGES = ("ip", "kind", "before", "ends", "tags", "restarts")  #: what a plan says about one node
 MARK_STYLES = {"+": "green", "-": "red", "~": "yellow"}
 LAST = 3  #: lines of a failed node's output that are shown
 OWN = "hart: "  #: how the bootstrap's own lines begin
@@ -70,7 +71,8 @@ def _outcome(minion_id: str, entry: Mapping[str, Any], function: str) -> Row:
     )  # fmt: skip
     tags = [f"tags: {said(entry['tags'])}"] if entry.get("tags") else []
     why = [str(entry["reason"])] if entry.get("reason") else []
-    return Row(cells, [*why, *_reasons(entry), *tags, *map(str, entry.get("notes") or ())])
+    ends = [f"ends: {entry['ends'] or 'never'}"] if "ends" in entry else []
+    return Row(cells, [*why, *_reasons(entry), *tags, *ends, *map(str, entry.get("notes") or ())])
 
 
 def said(value: Any) -> str:

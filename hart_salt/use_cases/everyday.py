@@ -9,7 +9,7 @@ from collections.abc import Callable, Mapping, Sequence
 from hart_salt.base.errors import HartError, Refused
 from hart_salt.config.settings import Settings
 from hart_salt.inventory.records import Record
-from hart_salt.operations import chosen, limits, power, prices, resize, tagging
+from hart_salt.operations import chosen, extend, limits, power, prices, resize, tagging
 from hart_salt.operations.leaks import is_ready
 from hart_salt.operations.prices import Existing
 from hart_salt.operations.verbs import Verb, on_each
@@ -47,6 +47,10 @@ class Everyday:
     def set_tags(self, minion_ids: Sequence[str], change: tagging.TagChange, *, test: bool) -> Result:
         """Change the user's tags of nodes. Raises ``Refused`` as ``resize`` does."""
         return _planned(self._parts, minion_ids, functools.partial(tagging.set_tags, change), test=test)
+
+    def extend(self, minion_ids: Sequence[str], extension: extend.Extension, *, test: bool) -> Result:
+        """Move or remove the end of nodes. Raises ``Refused`` as ``resize`` does."""
+        return _planned(self._parts, minion_ids, functools.partial(extend.extend, extension), test=test)
 
     def _refuse_dearer(self, minion_ids: Sequence[str], size: str) -> None:
         """Raise ``Refused`` if nodes of that size would cost more than a limit allows."""

@@ -188,3 +188,23 @@ def test_the_marks_count_in_the_limit_of_labels(environment: CloudEnvironment, d
             marks = bool(digest) + (ends is not None)
             refused = [one for one in driver.objections(node) if "hart's own" in one]
             assert bool(refused) is (number + marks > most), (number, marks)
+
+
+def test_ends_of_digitalocean_are_swept_once_no_droplet_has_them(tmp_path: Path) -> None:
+    """There a tag outlives its droplets, and each end is another tag."""
+    from tests.drivers.environments import opened
+
+    with opened("do", tmp_path) as environment:
+        driver = environment.driver()
+        instance = made_by(environment, driver, ends=END)
+        assert driver.leftovers() == []
+        driver.set_end(instance, LATER)
+        assert [one.handle for one in driver.leftovers()] == [f"tags/{ENDS}:{driver.master.owner}:b1:{END:.0f}"]
+        assert environment.driver(OTHER_OWNER).leftovers() == []
+        driver.terminate(instance)
+        environment.time.advance(600)
+        left = driver.leftovers()
+        assert [(one.kind, one.batch) for one in left] == [("tag", "b1"), ("tag", "b1")]
+        for one in left:
+            driver.remove(one)
+        assert driver.leftovers() == []

@@ -10,8 +10,12 @@ from tests.functional import test_use_cases
 from tests.functional.test_use_cases import Place, call, refusal
 
 place = test_use_cases.place  # the fixture
-NEEDS: dict[str, dict[str, Any]] = {"resize": {"size": "big"}, "set_tags": {"team": "blue"}}
-VERBS = ("start", "stop", "reboot", "resize", "set_tags")
+NEEDS: dict[str, dict[str, Any]] = {
+    "resize": {"size": "big"},
+    "set_tags": {"team": "blue"},
+    "extend": {"duration": "4h"},
+}
+VERBS = ("start", "stop", "reboot", "resize", "set_tags", "extend")
 
 
 @pytest.mark.parametrize("verb", VERBS)

@@ -45,7 +45,7 @@ def test_the_entry_point_loads_the_runner_with_every_command_and_nothing_else(op
         "node_of", "check_seal",
         "list_roles", "show_role", "list_regions", "list_sizes", "list_images", "check", "version",
         "sync_keys", "peer_keys", "engine", "timeline", "report", "cost", "history",
-        "start", "stop", "reboot", "resize", "set_tags",
+        "start", "stop", "reboot", "resize", "set_tags", "extend",
         "explain", "completion", "plan", "apply", "fleets", "hold", "unhold", "simulate",
     }  # fmt: skip
 

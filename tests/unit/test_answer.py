@@ -33,6 +33,7 @@ NEEDED: dict[str, dict[str, Any]] = {
     "check_seal": {"tgt": "*"},
     "create_role": {"role": "app"},
     "remove_ip": {"minion_id": "a", "ip": "203.0.113.7"},
+    "extend": {"minion_id": "a", "duration": "4h"},
     "hold": {"fleet": "web"},
     "replace": {"role": "app"},
     "resize": {"minion_id": "a", "size": "small"},

@@ -110,6 +110,14 @@ class DigitalOcean(AddressSupport, Powered, KeyedRestDriver):
     def _batch_tag(self, batch: str) -> str:
         return f"{self._batch_prefix}{batch}"
 
+    @property
+    def _end_prefix(self) -> str:
+        """The prefix of tags that say when a node ends, with the owner, for the same reason."""
+        return f"{reports.ENDS}:{self.master.owner}:"
+
+    def _end_tags(self, ends: float | None, batch: str) -> list[str]:
+        return [f"{self._end_prefix}{batch}:{value}" for value in reports.end_mark(ends).values()]
+
     def launch(self, node: Node, user_data: str, access: Access) -> Instance:
         """Create the droplet and add it to its firewall."""
         # (koalalorenzo/python-digitalocean#264)
@@ -282,8 +290,15 @@ class DigitalOcean(AddressSupport, Powered, KeyedRestDriver):
         )
 
     def leftovers(self) -> list[Leftover]:
-        """Return the temporary keys and tags of this master's batches. DigitalOcean has no dates for them."""
-        names = [tag["name"] for tag in self._api.listed("tags", "tags")]
+        """
+        Return the temporary keys and tags of this master's batches, and the ends of droplets that no droplet has.
+
+        DigitalOcean has no dates for them. Each end is a tag of its own, and tags outlive droplets.
+        """
+        listed = self._api.listed("tags", "tags")
+        names = [tag["name"] for tag in listed]
+        unused = [tag["name"] for tag in listed if (tag.get("resources") or {}).get("count") == 0]
+        ends = [(name, name.split(":")[2]) for name in unused if re.fullmatch(f"{self._end_prefix}[^:]+:[0-9]+", name)]
         return [
             *super().leftovers(),
             *(
@@ -291,6 +306,7 @@ class DigitalOcean(AddressSupport, Powered, KeyedRestDriver):
                 for name in names
                 if name.startswith(self._batch_prefix)
             ),
+            *(Leftover("tag", name, f"tags/{name}", batch) for name, batch in ends),
         ]
 
     def regions(self) -> Sequence[Region]:
