@@ -315,8 +315,7 @@ class _Planner:
             return False
         done = self._do(action)
         if done:
-            self.purse.remove(member.price)
-            self.purse.create(action.after)
+            self.purse.exchange(member.price, action.after)
         return done
 
     def _postpone(self) -> None:

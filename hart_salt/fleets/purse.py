@@ -25,7 +25,7 @@ class Purse:
         self._spent: dict[str, float] = defaultdict(float)
         for member in alive:
             self._nodes += 1
-            self._add(member.price, 1)
+            self._add(member.price)
         recent = sorted(at for at in scene.changes if now - HOUR < at <= now)
         limit = settings.limits.changes_per_hour
         self._changes = None if limit is None else limit - len(recent)
@@ -62,13 +62,13 @@ class Purse:
         """Count a new node."""
         self._nodes += 1
         self._new += 1
-        self._add(price, 1)
+        self._add(price)
 
-    def remove(self, price: Price | None) -> None:
-        """Count a node that goes."""
-        self._nodes -= 1
-        self._new -= 1
-        self._add(price, -1)
+    def exchange(self, old: Price | None, new: Price | None) -> None:
+        """Count a node in place of another one. What that saves does not count yet: the old node may have to stay."""
+        if new is not None:
+            saved = old.amount if old is not None and old.currency == new.currency else 0.0
+            self._spent[new.currency] += max(0.0, new.amount - saved)
 
     def change(self) -> bool:
         """Count a change, and return whether the limit of changes allows it."""
@@ -77,6 +77,6 @@ class Purse:
         self._changes -= 1
         return self._changes >= 0
 
-    def _add(self, price: Price | None, sign: int) -> None:
+    def _add(self, price: Price | None) -> None:
         if price is not None:
-            self._spent[price.currency] += sign * price.amount
+            self._spent[price.currency] += price.amount

@@ -140,8 +140,10 @@ class Wave:
                 self._take(some[:up])
 
     def _renew_in_place(self) -> None:
-        """Replace nodes for which there is no room beside their new ones."""
+        """Replace nodes for which there is no room beside their new ones, unless no new ones come."""
         actions = self._chosen(do.REPLACE, surge=False)
+        if self._lacking:
+            return
         self._take(actions)
         gone = set(Outcomes(self._work.changes.destroyed).good())
         self._add_all([one for one in actions if one.minion_id in gone])

@@ -180,12 +180,24 @@ def test_changes_that_the_limit_leaves_are_not_taken_for_others() -> None:
     assert (found.state, found.actions, found.following) == ("blocked", (), ())
 
 
-def test_a_purse_counts_what_comes_and_goes() -> None:
-    purse = Purse(scene(spec(count=1, max=3, limits={"monthly_price": 18})), members(2), NOW)
+def test_what_a_replacement_in_place_saves_is_not_spent_before_the_old_node_is_gone() -> None:
+    """If the old node has to stay, the fleet would cost more than the limit."""
+    there = [member("dear", price=DEAR, drift=("size",)), member("cheap", price=CHEAP, region="fra1", drift=("size",))]
+    fleet = spec(
+        ["nyc3", "fra1"], count=2, drift="replace", disruption={"at_once": 2}, limits={"monthly_price": 16}
+    )  # fmt: skip
+    found = planned(fleet, there, prices={"nyc3": CHEAP, "fra1": DEAR})
+    assert brief(found.actions) == ["replace drift dear first"]
+
+
+def test_a_purse_counts_what_comes() -> None:
+    purse = Purse(scene(spec(count=1, max=3, limits={"monthly_price": 20})), members(2), NOW)
     assert purse.refusal(Price(6.0)) == ""
-    purse.create(Price(6.0))
-    assert purse.refusal(Price(6.0)) == "max is 3"
-    purse.remove(None)
-    assert purse.refusal(Price(6.0)) == "limits:monthly_price is 18 USD, and the fleet would cost 24"
-    purse.remove(Price(6.0))
-    assert purse.refusal(Price(6.0)) == ""
+    purse.exchange(Price(6.0), Price(9.0))
+    assert purse.refusal(Price(6.0)) == "limits:monthly_price is 20 USD, and the fleet would cost 21"
+    purse.exchange(Price(9.0), Price(1.0))
+    purse.exchange(None, Price(1.0, "EUR"))
+    assert purse.refusal(Price(6.0)) == "limits:monthly_price is 20 USD, and the fleet would cost 21"
+    assert purse.refusal(Price(5.0)) == ""
+    purse.create(Price(5.0))
+    assert purse.refusal(Price(0.0)) == "max is 3"

@@ -1,10 +1,9 @@
 """
 A small world of instances for the tests of the planner.
 
-It carries plans out as ``hart_salt/fleets/reconcile.py`` does: nodes that are gone or ended go first, then new nodes
-come, then nodes are replaced by new ones that are ready before, then those that are too many go, and last those are
-replaced for which there is no room beside their new ones. The first failure ends a wave. Each step can fail, and the
-call can be killed in it. After each step the world checks what must never happen.
+The waves that carry plans out are the real ones of ``hart_salt/fleets/reconcile.py``; only the operations on nodes are
+simulated. Each step of them can fail, and the call can be killed in it. After each step the world checks what must
+never happen.
 """
 
 from __future__ import annotations
@@ -12,22 +11,28 @@ from __future__ import annotations
 import contextlib
 import dataclasses
 from collections import Counter
-from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 
+from hart_salt.base.errors import EnvironmentFault
 from hart_salt.config.fleets import share_of
+from hart_salt.config.settings import Settings
 from hart_salt.fleets import actions as do
-from hart_salt.fleets.actions import Action, Plan
+from hart_salt.fleets.actions import Plan
 from hart_salt.fleets.diff import plan
+from hart_salt.fleets.reconcile import Operations, Wave, Work
 from hart_salt.fleets.scene import COMING, GONE, READY, Member, Room, Scene, Spec, Target
+from hart_salt.inventory.records import READY as RECORDED_READY
+from hart_salt.inventory.records import Record
 from hart_salt.model import Price
+from hart_salt.operations.fleet import Outcomes
 from tests.unit.fleets.scenes import HOUR
 
-OK, FAILS, KILLED, KILLED_HALF_WAY = "ok", "fails", "killed", "killed half-way"
+OK, FAILS, BREAKS, KILLED, KILLED_HALF_WAY = "ok", "fails", "breaks", "killed", "killed half-way"
 STEP = 10.0  #: seconds that each step takes
 
 
-class Killed(Exception):
+class Killed(BaseException):
     """The call was killed."""
 
 
@@ -95,60 +100,46 @@ class World:
         return found
 
     def _carry_out(self, found: Plan) -> None:
-        actions = found.actions
         ready = self.serving
-        steps: list[Callable[[], bool]] = [
-            lambda: self._destroy(_chosen(actions, do.DESTROY, do.VANISHED)),
-            lambda: self._destroy(_chosen(actions, do.DESTROY, do.ENDED)),
-            lambda: len(self._create(_chosen(actions, do.CREATE))) == len(_chosen(actions, do.CREATE)),
-            lambda: self._renew([one for one in _chosen(actions, do.REPLACE) if one.surge]),
-            lambda: self._destroy(_chosen(actions, do.DESTROY, do.MANY)),
-            lambda: self._renew_in_place([one for one in _chosen(actions, do.REPLACE) if not one.surge]),
-        ]
-        all(step() for step in steps)
+        # Changes count before they are made, as ``run.py`` does it.
+        self.changes += [self.now] * sum(one.cause != do.VANISHED for one in found.actions)
+        records = {name: _record(one) for name, one in self.nodes.items()}
+        operations = Operations(
+            self._create, self._drain, self._destroy, lambda _: Settings.model_construct(drain_timeout=60.0),
+            lambda: self.now, lambda _: contextlib.nullcontext(),
+        )  # fmt: skip
+        Wave(found, records, operations, Work()).run()
         self._check_floor(found, ready)
 
-    def _renew(self, actions: Sequence[Action]) -> bool:
-        up = self._create(actions)
-        return self._destroy(up) and len(up) == len(actions)
-
-    def _renew_in_place(self, actions: Sequence[Action]) -> bool:
-        return self._destroy(actions) and len(self._create(actions)) == len(actions)
-
-    def _create(self, actions: Sequence[Action]) -> list[Action]:
-        """Create a node for each action, all at the same time; return the actions whose nodes came up."""
-        if not actions:
-            return []
+    def _create(self, region: str, number: int) -> Outcomes:
+        """Create nodes, all at the same time."""
         self.left.clear()  # a call that creates sweeps first
-        names = []
-        for action in actions:
-            self.made += 1
-            names.append(f"new-{self.made}")
-            self.left[names[-1]] = Member(names[-1], action.region, "small", self.now, COMING, price=action.after)
-            if action.kind == do.CREATE:
-                self._change()
-            self.check()
-        up = []
-        for name, action in zip(names, actions, strict=True):
-            if self._fault() == OK:
-                self.nodes[name] = dataclasses.replace(self.left.pop(name), state=READY)
-                up.append(action)
-            else:
-                del self.left[name]
-        return up
-
-    def _destroy(self, actions: Iterable[Action]) -> bool:
-        good = True
-        for action in actions:
-            assert action.minion_id is not None
-            if action.cause != do.VANISHED:
-                self._change()
-            fault = self._fault(self.nodes.get(action.minion_id))
-            good = good and fault == OK
+        names = [f"new-{self.made + count}" for count in range(number)]
+        self.made += number
+        for name in names:
+            self.left[name] = Member(name, region, "small", self.now, COMING, price=self.prices.get(region))
+        self.check()
+        data = {}
+        for name in names:
+            fault = self._fault()
+            came = self.left.pop(name)
             if fault == OK:
-                self._end(action.minion_id)
+                self.nodes[name] = dataclasses.replace(came, state=READY)
+            data[name] = {"result": fault == OK}
+        return Outcomes(data, all(one["result"] for one in data.values()))
+
+    def _drain(self, wanted: Mapping[str, Settings]) -> Mapping[str, str]:
+        return {name: "it has work" for name in wanted if self._fault() != OK}
+
+    def _destroy(self, records: Sequence[Record]) -> Outcomes:
+        data = {}
+        for record in records:
+            fault = self._fault(self.nodes.get(record.minion_id))
+            if fault == OK:
+                self._end(record.minion_id)
+            data[record.minion_id] = {"result": fault == OK}
             self.check()
-        return good
+        return Outcomes(data, all(one["result"] for one in data.values()))
 
     def _end(self, minion_id: str) -> None:
         if minion_id in self._safe or minion_id in self.others or minion_id not in self.nodes:
@@ -162,10 +153,9 @@ class World:
             self.nodes[going.minion_id] = dataclasses.replace(going, state=GONE, why="its instance is gone")
         if fault in (KILLED, KILLED_HALF_WAY):
             raise Killed
+        if fault == BREAKS:
+            raise EnvironmentFault("the provider cannot be asked")
         return fault
-
-    def _change(self) -> None:
-        self.changes.append(self.now)
 
     # what must never happen
 
@@ -215,5 +205,8 @@ class World:
             self.problems.append(f"{self.serving} nodes are ready of {found.wanted}, and at_once is {at_once}")
 
 
-def _chosen(actions: Sequence[Action], kind: str, cause: str | None = None) -> list[Action]:
-    return [one for one in actions if one.kind == kind and cause in (None, one.cause)]
+def _record(member: Member) -> Record:
+    return Record(
+        minion_id=member.minion_id, provider="do", driver="do", region=member.region, size=member.size,
+        stage=RECORDED_READY, owner="master", batch="b0123456789ab", created=member.created, role="app",
+    )  # fmt: skip
