@@ -196,9 +196,14 @@ class Fleets:
 
     def _drain(self, wanted: Mapping[str, Settings]) -> Mapping[str, str]:
         having = {minion_id: settings for minion_id, settings in wanted.items() if settings.drain}
-        if having:
-            self._parts.context.slot.release()  # what drains a node may call hart
-        return drain_all(having, self._parts.context.master) if having else {}
+        if not having:
+            return {}
+        store = self._parts.context.store
+        recorded = {minion_id for minion_id in having if store.get(minion_id) is not None}
+        self._parts.context.slot.release()  # what drains a node may call hart
+        problems = drain_all(having, self._parts.context.master)
+        # Another call may have destroyed a node in the meantime: then nobody was there to be drained.
+        return {name: why for name, why in problems.items() if name not in recorded or store.get(name) is not None}
 
     # nodes outside of fleets
 

@@ -22,7 +22,8 @@ from tests.functional.fleets.fleet_world import WEST, World, once, raising
 # other calls
 
 
-def test_a_node_that_another_call_destroyed_during_the_drain_is_a_success(world: World) -> None:
+@pytest.mark.parametrize("fails", [False, True])
+def test_a_node_that_another_call_destroyed_during_the_drain_is_a_success(world: World, fails: bool) -> None:
     world.start("a", "b", "c", "d")
 
     def destroyed() -> None:
@@ -30,9 +31,18 @@ def test_a_node_that_another_call_destroyed_during_the_drain_is_a_success(world:
         world.store.remove("d")
 
     world.on["drain d"] = destroyed
+    world.drain_problems["d"] = ["the minion did not answer"] if fails else []
     done = world.apply()
     assert done["nodes"]["d"]["notes"][0] == "another call destroyed it"
     assert world.nodes() == ["a", "b", "c"]
+
+
+def test_a_node_without_a_record_stays_if_its_drain_fails(world: World) -> None:
+    world.start("a", "b", "c", "d")
+    world.store.remove("d")
+    world.drain_problems["d"] = ["no"]
+    world.apply(code=1)
+    assert "i-d" in world.cloud.account
 
 
 def test_a_node_that_another_call_made_again_during_the_drain_stays(world: World) -> None:

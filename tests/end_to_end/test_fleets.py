@@ -1,0 +1,93 @@
+"""Declared fleets: what an operator declares comes up, is repaired and rolled, whatever happens in between."""
+
+from __future__ import annotations
+
+import json
+from typing import Any
+
+import pytest
+from saltfactories.manager import FactoriesManager
+
+from tests.end_to_end import tools
+from tests.end_to_end.clouds import all_clouds
+from tests.end_to_end.conftest import SaltMaster
+from tests.end_to_end.light_cloud import light_cloud, missing
+from tests.end_to_end.test_fleet import fewest_ready, fleet
+
+REPAIRED = {"role": "app", "count": 2, "repair_after": "10m"}
+
+
+def declare(master: SaltMaster, role: dict[str, Any] | None = None, **settings: Any) -> None:
+    master.hart.update(roles={"app": role or {}}, fleets={"web": {**REPAIRED, **settings}})
+    master.write()
+
+
+def run(master: SaltMaster, function: str, *arguments: str, code: int = 0) -> Any:
+    ran = master.run(function, *arguments)
+    assert ran.code == code, ran
+    return json.loads(ran.stdout)
+
+
+def plan(master: SaltMaster, code: int) -> list[tuple[str, str | None]]:
+    """Return the actions of the plan, which must end with this exit code."""
+    found = run(master, "hart.plan", code=code)["fleets"]["web"]
+    return [(one["action"], one["minion_id"]) for one in (*found["actions"], *found["following"])]
+
+
+def clean(master: SaltMaster, count: int) -> list[str]:
+    """Return the nodes of the fleet, which must be ready and all that there is."""
+    nodes = fleet(master)
+    assert len(nodes) == count
+    assert sorted(path.name for path in master.instances.iterdir()) == sorted(nodes)
+    assert sorted(master.keys()["minions"]) == sorted(nodes)
+    assert [path.name for path in master.cachedir.glob("hart/locks/*.batch")] == []
+    return nodes
+
+
+def test_a_fleet_comes_up_whatever_happens_and_is_repaired_and_rolled(master: SaltMaster) -> None:
+    declare(master)
+    assert plan(master, 3) == [("create", None)] * 2
+    with master.to_be_killed("hart.apply") as killed:
+        tools.until(lambda: killed.has_ended() or any(master.instances.glob("*")), "a node")
+        killed.kill()
+    with tools.running(master, "hart.apply") as one, tools.running(master, "hart.apply") as other:
+        both = [tools.ended(one), tools.ended(other)]
+    assert [ran.code for ran in both] == [0, 0], both
+    assert sorted(len(json.loads(ran.stdout)["nodes"]) for ran in both) == [0, 2], "one of them has nothing to do"
+    first, second = clean(master, 2)
+
+    declare(master, {"minion_config": {"grains": {"release": 2}}}, drift="replace")
+    run(master, "hart.hold", "web")
+    held = run(master, "hart.apply", code=1)
+    assert (held["nodes"], "held" in held["problems"][0]) == ({}, True)
+    run(master, "hart.unhold", "web")
+    for pid in tools.processes_of(master.instances / first):
+        tools.kill_family(pid)
+    with master.events() as events:
+        done = run(master, "hart.apply")
+    assert set(clean(master, 2)) & {first, second} == set()
+    assert done["nodes"][first]["reason"] == "its instance is stopped"
+    assert done["nodes"][second]["reason"] == "it differs from the configuration: settings"
+    assert fewest_ready(events, [second]) == 1, "it goes when its new node is ready"
+    assert plan(master, 0) == []
+    swept = run(master, "hart.sweep", "grace=0")
+    assert (swept["removed"], swept["kept"]) == ([], [])
+
+
+@pytest.mark.skipif(bool(missing()), reason=missing() or "-")
+def test_a_droplet_that_was_turned_off_is_replaced(factories: FactoriesManager) -> None:
+    with light_cloud(factories, all_clouds()["do"]) as light:
+        master = light.master
+        web = {"role": "app", "provider": light.provider, "count": 2, "repair_after": "10m"}
+        master.hart["fleets"] = {"web": web}
+        master.write()
+        run(master, "hart.apply")
+        first, second = sorted(light.minion_ids())
+        run(master, "hart.stop", first)
+        run(master, "hart.apply")
+        assert (len(light.minion_ids()), first in light.minion_ids(), second in light.minion_ids()) == (2, False, True)
+        master.hart["fleets"] = {"web": {**web, "count": 0}}
+        master.write()
+        assert "more than half" in run(master, "hart.apply", code=1)["problems"][0]
+        run(master, "hart.apply", "force=True")
+        assert light.left() == {}
