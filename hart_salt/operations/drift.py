@@ -44,7 +44,7 @@ class Drift:
         found = {*differences(digest, wanted.digest)} - {"size"}
         # hart.resize and people can have changed the size since: what the provider reports counts.
         size = (instance.size if instance else None) or record.size
-        if size != wanted.size:
+        if size and size != wanted.size:
             found.add("size")
         return [name for name in PARTS if name in found]
 

@@ -188,7 +188,7 @@ class Fleets:
     def _destroy(self, records: Sequence[Record]) -> Outcomes:
         """Destroy nodes, but not those that another call has destroyed or replaced since they were seen."""
         now = {one.minion_id: self._parts.context.store.get(one.minion_id) for one in records}
-        same = [one.minion_id for one in records if _is_same(one, now[one.minion_id])]
+        same = [one.minion_id for one in records if _is_same(one, now[one.minion_id], time.time())]
         found = outcomes(self._calls.destroy(same)) if same else Outcomes()
         others = {one.minion_id: _passed_over(one, now[one.minion_id]) for one in records if one.minion_id not in same}
         ok = found.ok and all(entry["result"] for entry in others.values())
@@ -265,11 +265,17 @@ class Fleets:
         return end is not None and end <= now and not is_protected(record, instance)
 
 
-def _is_same(seen: Record, now: Record | None) -> bool:
-    """Return whether the record of a node still names the instance that was seen; one without a record has none."""
+def _is_same(seen: Record, now: Record | None, time: float) -> bool:
+    """
+    Return whether the record of a node still names the instance that was seen, and its end was not moved.
+
+    A node without a record still has none.
+    """
     if now is None:
         return seen.stage == UNKNOWN
-    return seen.instance_id == now.instance_id
+    has_ended = seen.ends is not None and seen.ends <= time
+    is_extended = has_ended and (now.ends is None or now.ends > time)
+    return seen.instance_id == now.instance_id and not is_extended
 
 
 def _passed_over(seen: Record, now: Record | None) -> dict[str, Any]:
@@ -277,6 +283,8 @@ def _passed_over(seen: Record, now: Record | None) -> dict[str, Any]:
     facts: dict[str, Any] = {"provider": seen.provider, "instance_id": seen.instance_id}
     if now is None:
         return {"result": True, **facts, "notes": ["another call destroyed it"]}
+    if seen.instance_id == now.instance_id:
+        return {"result": False, **facts, "error": "another call has moved its end: call hart.apply again"}
     return {"result": False, **facts, "error": "another call has replaced it with a new node of this name"}
 
 

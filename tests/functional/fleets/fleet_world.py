@@ -72,6 +72,8 @@ class FleetCloud(Cloud):
         self.world = world
         #: by instance id, how many more lists miss it
         self.gaps: dict[str, float] = {}
+        #: by instance id, when the provider takes a spot instance away
+        self.taken: dict[str, float | None] = {}
 
     def instances(self, region: str | None = None) -> list[Instance]:
         self.world.step(f"list {self.provider.name}")
@@ -91,6 +93,9 @@ class FleetCloud(Cloud):
         if there is not None:
             self.world.present.discard(there.minion_id)
             self.world.did.append(f"- {there.minion_id}")
+
+    def interruptions(self, instances: Sequence[Instance]) -> dict[str, float | None]:
+        return {one.instance_id: self.taken[one.instance_id] for one in instances if one.instance_id in self.taken}
 
     def sizes(self, region: str | None) -> Sequence[Size]:
         return [Size("small", 1024, 1.0, None, 5.0), Size("big", 4096, 4.0, None, 40.0)]
@@ -320,6 +325,7 @@ def open_world(root: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[World]:
         monkeypatch.setattr(
             Minions, "call", lambda self, minion_id, function, args, kwargs, timeout: world.drain(minion_id, timeout)
         )
+        monkeypatch.setattr(Minions, "call_all", lambda self, ids, calls, timeout: {})
         monkeypatch.setattr("hart_salt.service.DEFAULT_CONFIG_FILE", str(root / "no.toml"))
         monkeypatch.setattr("hart_salt.node.undo.UNDO_INTERVAL", 0)
         monkeypatch.setattr("hart_salt.operations.create.create_all", world.create_all)

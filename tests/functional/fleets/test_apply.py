@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 from typing import Any
 
 import pytest
@@ -23,7 +24,7 @@ from hart_salt.base.errors import (
     TemporaryFailure,
 )
 from hart_salt.inventory.records import Store
-from tests.functional.fleets.fleet_world import EAST, WEST, World, actions, counts, once, raising
+from tests.functional.fleets.fleet_world import EAST, NOW, WEST, World, actions, counts, once, raising
 
 
 def test_a_new_fleet_comes_up_and_stays_as_it_is(world: World) -> None:
@@ -149,6 +150,24 @@ def test_a_drain_that_fails_in_a_replacement_leaves_one_more_node_and_no_loop(wo
     world.drain_problems["a"] = ["app.leave failed"]
     world.apply(code=1)
     assert (world.did, len(world.nodes())) == (["+ here", "drain a"], 4)
+
+
+# spot
+
+
+@pytest.mark.parametrize(("seconds", "given"), [(60, 50), (10, 5), (-5, 5), (9000, 300)])
+@pytest.mark.parametrize("problems", [[], ["app.leave failed"]])
+def test_a_node_that_is_taken_away_is_replaced_and_drained_for_the_time_that_is_left(
+    world: World, seconds: float, given: float, problems: list[str]
+) -> None:
+    world.opts["hart"]["roles"]["app"]["drain_timeout"] = 300
+    world.start("a", "b", "c")
+    world.cloud.account["i-c"] = dataclasses.replace(world.cloud.account["i-c"], spot=True)
+    world.cloud.taken["i-c"] = NOW + seconds
+    world.drain_problems["c"] = problems
+    world.apply()
+    assert world.did == ["+ here", "drain c", "- c"]
+    assert world.given["c"] == given
 
 
 # failures

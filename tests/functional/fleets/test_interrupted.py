@@ -216,3 +216,13 @@ def test_a_node_whose_instance_is_gone_does_not_count_as_a_change(world: World) 
     del world.cloud.account["i-c"]
     world.apply()
     assert len(times(world)) == 1
+
+
+def test_new_nodes_that_differ_at_once_are_no_loop(world: World, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("hart_salt.operations.drift.Drift.of", lambda self, record, instance: ("settings",))
+    world.fleet["drift"] = "replace"
+    world.start("a", "b", "c")
+    done = world.apply(code=1)
+    assert len(world.nodes()) == 3
+    assert "would remove it again: it differs from the configuration" in done["problems"][0]
+    assert {"a", "b", "c"} & {*world.nodes()} == set(), "the old ones are replaced once"

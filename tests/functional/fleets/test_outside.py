@@ -95,6 +95,22 @@ def test_one_that_fails_does_not_keep_the_others(world: World) -> None:
     assert list(world.clouds[WEST].account) == ["i-one"]
 
 
+def test_a_node_that_is_extended_during_its_drain_stays(world: World) -> None:
+    world.opts["hart"]["roles"]["db"]["drain"] = {"function": "db.leave"}
+    lone(world)
+
+    def extend() -> None:
+        known = world.store.get("lone")
+        assert known is not None
+        world.store.put(dataclasses.replace(known, ends=NOW + 3600))
+
+    world.on["drain lone"] = extend
+    assert "has moved its end" in world.apply(code=1)["nodes"]["lone"]["error"]
+    world.on.clear()
+    assert world.apply()["nodes"] == {}
+    assert world.nodes(WEST) == ["lone"]
+
+
 def test_an_outage_of_the_store_keeps_the_outcome_of_the_fleets(world: World, monkeypatch: pytest.MonkeyPatch) -> None:
     world.start("d")
 
