@@ -225,4 +225,4 @@ def test_new_nodes_that_differ_at_once_are_no_loop(world: World, monkeypatch: py
     done = world.apply(code=1)
     assert len(world.nodes()) == 3
     assert "would remove it again: it differs from the configuration" in done["problems"][0]
-    assert {"a", "b", "c"} & {*world.nodes()} == set(), "the old ones are replaced once"
+    assert world.did.count("+ here") <= 3, "each old node is replaced once at most"
