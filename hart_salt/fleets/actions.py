@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
+from datetime import datetime, timezone
 
 from hart_salt.model import Price
 
@@ -75,3 +76,8 @@ class Plan:
     def anything(self) -> bool:
         """Whether anything differs from the declaration."""
         return bool(self.actions or self.following or self.later) or self.state == BLOCKED
+
+
+def clock(seconds: float) -> str:
+    """Return a time for people, in UTC."""
+    return f"{datetime.fromtimestamp(seconds, timezone.utc):%Y-%m-%d %H:%M} UTC"

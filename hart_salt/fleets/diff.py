@@ -11,13 +11,12 @@ from __future__ import annotations
 import dataclasses
 from collections import Counter
 from collections.abc import Iterable, Sequence
-from datetime import datetime, timezone
 
 from hart_salt.config import durations
 from hart_salt.config.fleets import Fleet, share_of
 from hart_salt.fleets import actions as do
 from hart_salt.fleets import aging
-from hart_salt.fleets.actions import Action, Later, Plan
+from hart_salt.fleets.actions import Action, Later, Plan, clock
 from hart_salt.fleets.choice import spread, victims
 from hart_salt.fleets.purse import Purse
 from hart_salt.fleets.scene import GONE, READY, SILENT, STATES, STOPPED, Member, Scene
@@ -400,8 +399,3 @@ def _waiting(later: Sequence[Later]) -> str:
     return "; ".join(
         f"{number} {'change waits' if number == 1 else 'changes wait'}: {why}" for why, number in whys.items()
     )
-
-
-def clock(seconds: float) -> str:
-    """Return a time for people, in UTC."""
-    return f"{datetime.fromtimestamp(seconds, timezone.utc):%Y-%m-%d %H:%M} UTC"

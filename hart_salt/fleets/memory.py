@@ -11,9 +11,9 @@ from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
+from hart_salt.fleets.actions import clock
 from hart_salt.fleets.purse import HOUR
 from hart_salt.fleets.scene import READY, Member
-from hart_salt.inventory.journal import iso
 from hart_salt.inventory.records import CHANGES, FLEETS, HOLDS, Store
 
 MOST = 10_000  #: the most changes that are remembered
@@ -37,15 +37,14 @@ class Memory:
     #: what autoscale remembers
     past: Mapping[str, Any] = field(default_factory=dict)
 
-    @property
-    def held(self) -> str:
-        """Who holds the fleet, in words; empty if nobody does."""
+    def held(self, fleet: str) -> str:
+        """Return who holds the fleet of this name, and how that ends, in words; empty if nobody does."""
         if not self.hold:
             return ""
         by, at = self.hold.get("by"), self.hold.get("at")
         who = f" by {by}" if isinstance(by, str) and by else ""
-        since = f" since {iso(float(at or 0), 'seconds')}" if _is_time(at) else ""
-        return f"held{who}{since}"
+        since = f" since {clock(float(at or 0))}" if _is_time(at) else ""
+        return f"held{who}{since}: salt-run hart.unhold {fleet} ends it"
 
 
 def recall(store: Store, fleet: str) -> Memory:

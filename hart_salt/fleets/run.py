@@ -121,7 +121,7 @@ class Run:
             if problem := self._work[name].reason:
                 found.append(f"{name}: {problem}")
             elif plan.state in (do.BLOCKED, do.HELD):
-                found.append(f"{name} is {plan.state}: {plan.why}")
+                found.append(f"{name} is blocked: {plan.why}" if plan.state == do.BLOCKED else f"{name}: {plan.why}")
         return found
 
 

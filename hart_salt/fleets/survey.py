@@ -146,7 +146,7 @@ class _Survey:
         for spec in self._specs:
             name = spec.name
             scene = Scene(
-                spec, members[name], problems=self._problems(spec, seen), held=memories[name].held,
+                spec, members[name], problems=self._problems(spec, seen), held=memories[name].held(name),
                 changes=memories[name].changes, network=fault, room=self._room(spec, seen, claims),
                 notes=[*_notes(own[name], members[name], entries), *notices[name].notes],
             )  # fmt: skip

@@ -166,7 +166,7 @@ def test_a_fleet_that_somebody_holds_is_not_changed(web: Place) -> None:
     assert runner.hold("web")["fleets"]["web"]["result"]
     outcome = states.fleet("web")
     assert (outcome["result"], outcome["changes"]) == (False, {})
-    assert "web is held: held" in outcome["comment"]
+    assert "web: held" in outcome["comment"]
     assert len(web.clouds[CLOUD].account) == 3
 
 

@@ -66,7 +66,7 @@ def test_a_hold_between_two_waves_stops_the_work(world: World) -> None:
     world.on["terminate i-e"] = lambda: world.call("hold", "web")
     done = world.apply(code=1)
     assert world.nodes() == ["a", "b", "c", "d"]
-    assert "web is held: held by root" in str(done["problems"])
+    assert "web: held by root" in str(done["problems"])
     world.on.clear()
     world.call("unhold", "web")
     world.apply()
