@@ -35,6 +35,8 @@ class Action:
     minion_id: str | None = None
     #: of a replacement: whether the new node is ready before the old one goes
     surge: bool = True
+    #: whether the minion of the node that goes answers, so that it can be drained
+    answers: bool = True
     #: when the old node ends by itself, in seconds since the epoch; None: it does not
     deadline: float | None = None
     #: what the node that goes costs in a month, and the one that comes; None: unknown, or there is none

@@ -232,7 +232,8 @@ class _Planner:
         return reason if self.scene.target is None else f"{reason}: {self.scene.target.reason}"
 
     def _destruction(self, member: Member, cause: str, reason: str) -> Action:
-        return Action(do.DESTROY, cause, reason, member.region, member.minion_id, before=member.price)
+        answers = member.state == READY
+        return Action(do.DESTROY, cause, reason, member.region, member.minion_id, answers=answers, before=member.price)
 
     def _replacement(self, member: Member, cause: str, reason: str) -> Action:
         region = member.region
@@ -240,8 +241,8 @@ class _Planner:
             (region,) = spread(self.spec.regions, self.regions, 1)
             self.regions[region] += 1
         return Action(
-            do.REPLACE, cause, reason, region, member.minion_id, deadline=member.interrupted, before=member.price,
-            after=self.scene.prices.get(region),
+            do.REPLACE, cause, reason, region, member.minion_id, answers=member.state == READY,
+            deadline=member.interrupted, before=member.price, after=self.scene.prices.get(region),
         )  # fmt: skip
 
     # nodes that go

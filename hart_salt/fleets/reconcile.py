@@ -184,7 +184,7 @@ class Wave:
                 if causes[one.minion_id].cause not in UNDRAINED
             }
             stay = self._operations.drain(wanted) if wanted else {}
-            return {name: why for name, why in stay.items() if causes[name].cause not in REGARDLESS}
+            return {name: why for name, why in stay.items() if not _goes_regardless(causes[name])}
 
         records = [self._records[name] for name in causes]
         hands = FleetActions(lambda _: Outcomes(), drain, self._operations.destroy)
@@ -199,6 +199,11 @@ class Wave:
             return settings
         left = max(SHORTEST, action.deadline - self._operations.now() - MARGIN)
         return settings.model_copy(update={"drain_timeout": min(settings.drain_timeout, left)})
+
+
+def _goes_regardless(action: Action) -> bool:
+    """Return whether a node goes even if its drain failed: it goes anyway, or its minion did not answer before."""
+    return action.cause in REGARDLESS or not action.answers
 
 
 def _by_region(actions: Iterable[Action]) -> dict[str, list[Action]]:

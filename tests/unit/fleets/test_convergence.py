@@ -13,7 +13,7 @@ from hart_salt.fleets.actions import Plan
 from hart_salt.fleets.diff import is_broken, network_fault, plan
 from hart_salt.fleets.scene import COMING, GONE, READY, SILENT, STOPPED, Member, Spec, Target
 from hart_salt.model import Price
-from tests.unit.fleets.scenes import DAY, HOUR, MINUTE, NOW, WHY, brief, members, spec
+from tests.unit.fleets.scenes import DAY, HOUR, MINUTE, NOW, WHY, brief, member, members, spec
 from tests.unit.fleets.world import BREAKS, FAILS, KILLED, KILLED_HALF_WAY, OK, World
 
 REGIONS = ("nyc3", "fra1", "ams3")
@@ -185,3 +185,20 @@ def test_no_node_goes_before_its_new_one_comes_after_another_one_could_not_be_cr
     found = world.apply()
     assert brief(found.actions) == ["create few nyc3", "replace drift web-0 first"]
     assert set(world.nodes) == set(drifted)
+
+
+def test_a_node_that_does_not_answer_and_so_cannot_be_drained_goes_all_the_same() -> None:
+    silent = member("silent", "silent", silent_since=NOW)
+    there = {one.minion_id: one for one in [*members(3), silent]}
+    world = World(spec(count=3), NOW, there)
+    assert brief(world.apply().actions) == ["destroy many silent"]
+    assert set(world.nodes) == {"web-0", "web-1", "web-2"}
+
+
+def test_a_node_whose_drain_fails_stays_unless_its_provider_takes_it_away() -> None:
+    world = World(spec(count=2), NOW, {one.minion_id: one for one in members(3)}, faults=iter([FAILS]))
+    world.apply()
+    assert set(world.nodes) == {"web-0", "web-1", "web-2"}
+    world = World(spec(count=1), NOW, {"spot": member("spot", interrupted=NOW + 90)}, faults=iter([OK, FAILS]))
+    world.apply()
+    assert set(world.nodes) == {"new-0"}

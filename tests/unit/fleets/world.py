@@ -129,7 +129,7 @@ class World:
         return Outcomes(data, all(one["result"] for one in data.values()))
 
     def _drain(self, wanted: Mapping[str, Settings]) -> Mapping[str, str]:
-        return {name: "it has work" for name in wanted if self._fault() != OK}
+        return {name: "it has work" for name in wanted if self.nodes[name].state != READY or self._fault() != OK}
 
     def _destroy(self, records: Sequence[Record]) -> Outcomes:
         data = {}
