@@ -153,8 +153,9 @@ def _ends(service: Service) -> Sequence[Ending]:
     """Return the ready nodes of this master that have an end."""
     elsewhere = service.context.locks.elsewhere
     ready = [one for one in service.context.store.all() if one.stage == READY]
-    ends = [(one, getattr(one, "ends", None)) for one in ready]
-    return [Ending(one.minion_id, end, _facts(one)) for one, end in ends if end is not None and not elsewhere(one)]
+    return [
+        Ending(one.minion_id, one.ends, _facts(one)) for one in ready if one.ends is not None and not elsewhere(one)
+    ]
 
 
 def _facts(record: Record) -> dict[str, Any]:

@@ -190,8 +190,8 @@ def chosen_fleets(
 
 
 def _is_due(note: FleetNote, plan: Mapping[str, Any], now: float) -> bool:
-    """Return whether a fleet needs a job now."""
-    return bool(plan["actions"]) and note.state not in (BLOCKED, HELD) and not note.runs and now >= note.not_before
+    """Return whether a fleet needs a job now; the roles of those with a job are not free."""
+    return bool(plan["actions"]) and note.state not in (BLOCKED, HELD) and now >= note.not_before
 
 
 def shape(plan: Mapping[str, Any]) -> str:

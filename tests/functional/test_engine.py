@@ -256,3 +256,25 @@ def test_hart_engine_shows_what_the_engine_did(scene: Scene) -> None:
     assert "retcode" not in data
     assert (data["engine"]["status"], data["engine"]["leads"]) == ("working", True)
     assert data["engine"]["fleets"]["web"]["job"] == "20261"
+
+
+def test_ready_nodes_that_end_within_an_hour_are_announced_once(scene: Scene) -> None:
+    now = time.time()
+    scene.write(fleets={})
+    scene.place.start("ci-1", ends=now + 1800)
+    scene.place.start("ci-2", ends=now + 9000)
+    scene.place.start("ci-3")
+    scene.place.start("ci-4", ends=now + 1800, stage="enrolling")
+    scene.look()
+    scene.look()
+    ((tag, data),) = scene.fired
+    assert (tag, data["role"], data["ends"]) == ("hart/ci-1/ending", "app", now + 1800)
+    assert 1700 < data["seconds"] <= 1800
+
+
+def test_a_node_outside_of_fleets_whose_ttl_has_ended_gets_a_job_for_all(scene: Scene) -> None:
+    scene.write(fleets={})
+    scene.place.start("ci-1", ends=time.time() - 1)
+    scene.look()
+    ((function, arguments),) = scene.jobs
+    assert (function, arguments["waves"], "fleet" in arguments) == ("hart.apply", 1, False)

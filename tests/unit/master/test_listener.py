@@ -11,7 +11,7 @@ from typing import Any
 
 import pytest
 
-from hart_salt.master.listener import QUESTION, Events
+from hart_salt.master.listener import QUESTION, Events, Wakes
 
 
 class Bus:
@@ -139,3 +139,32 @@ def test_a_broken_connection_is_made_again(first: Bus | Exception) -> None:
     events, heard = listen(first, Bus(("salt/minion/web-1/start", {})))
     with events:
         assert heard.wait(1) == ["web-1"]
+
+
+class InterruptionBus(NewBus):
+    """A connection of the engine."""
+
+    def get_event(self, **asked: Any) -> Mapping[str, Any] | None:
+        return super().get_event(tag="salt/", match_type="startswith")
+
+
+@pytest.mark.parametrize("old", [False, True])
+def test_the_engine_is_woken_up_by_interruptions_only(old: bool) -> None:
+    """Nothing of the event is used, because any minion can fire it."""
+    tags = ("salt/minion/web-1/start", "hart/web-1/ready", "hart/interruption", "hart/interruption/web-1")
+    wanted: list[Any] = [(tag, {}) for tag in tags if not old or tag.startswith("hart/interruption")]
+    bus = InterruptionBus(*wanted)
+    if old:
+        del bus.subscriber
+    woken, twice = [], threading.Event()
+
+    def wake() -> None:
+        woken.append(1)
+        if len(woken) == 2:
+            twice.set()
+
+    buses = [bus]
+    with Wakes(lambda: buses.pop() if buses else InterruptionBus(), wake):
+        assert twice.wait(300)
+    assert len(woken) == 2
+    assert bus.unpacked == ([] if old else ["hart/interruption", "hart/interruption/web-1"])
