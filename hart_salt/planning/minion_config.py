@@ -54,7 +54,7 @@ def generated(node: Node, master: MasterInfo, now: datetime) -> dict[str, Any]:
         config["publish_port"] = master.publish_port
     config |= master.terms.settings
     if watches_interruptions(node):
-        config |= {"schedule": {INTERRUPTION_JOB: _interruption_job()}, "module_dirs": [MODULES]}
+        config |= {"schedule": {INTERRUPTION_JOB: interruption_job()}, "module_dirs": [MODULES]}
     # The master of a node on this machine is on the same machine, whatever address other providers' nodes use.
     one = node.driver == "local" and not _has_several(node)
     address = master.local_address if one else node.settings.saltmaster
@@ -73,7 +73,7 @@ def watches_interruptions(node: Node) -> bool:
     return bool(getattr(node.options, "spot", False)) and not refused
 
 
-def _interruption_job() -> dict[str, Any]:
+def interruption_job() -> dict[str, Any]:
     """
     Return the scheduled job, whose results stay on the minion.
 
