@@ -11,6 +11,7 @@ import pytest
 from hart_salt.base.errors import AuthError
 from hart_salt.inventory.records import BANK, SUFFIX, Store
 from hart_salt.master.client import Master
+from hart_salt.master.minions import Minions, Returned
 from tests.functional.fleets.fleet_world import BATCH, EAST, NOW, WEST, World, actions, counts
 
 Step = Callable[[World], object]
@@ -279,3 +280,33 @@ def test_claims_of_other_calls_count_for_the_limit_of_nodes(world: World) -> Non
     found = world.plan()
     assert (len(found["actions"]), len(found["later"])) == (1, 1)
     assert "hart:max_nodes is 3" in found["why"]
+
+
+# spot nodes
+
+
+def of_spot(world: World, monkeypatch: pytest.MonkeyPatch, notices: dict[str, float], **answers: Any) -> None:
+    """Let all nodes be spot nodes; ``notices`` are the API's, ``answers`` the minions' own."""
+    account = world.cloud.account
+    account.update({name: dataclasses.replace(one, spot=True) for name, one in account.items()})
+    monkeypatch.setattr(world.cloud, "interruptions", lambda instances: notices, raising=False)
+    given = {name: [Returned(answer, True)] for name, answer in answers.items()}
+    monkeypatch.setattr(Minions, "call_all", lambda self, minion_ids, calls, timeout: given)
+
+
+def test_a_spot_node_that_its_provider_takes_away_is_replaced(world: World, monkeypatch: pytest.MonkeyPatch) -> None:
+    world.start("a", "b", "c")
+    notice = {"notice": True, "action": "terminate", "within": 30, "source": "gce"}
+    of_spot(world, monkeypatch, {"i-a": NOW + 100}, b=notice, c={"notice": False})
+    assert sorted(actions(world.plan())) == [("replace", "a"), ("replace", "b")]
+    reasons = " ".join(str(one) for one in world.plan()["actions"])
+    assert reasons.count("its provider takes it away") >= 2
+
+
+def test_the_notice_of_a_minion_is_about_no_other_node(world: World, monkeypatch: pytest.MonkeyPatch) -> None:
+    world.start("a", "b", "c")
+    lie = {"notice": True, "action": "terminate", "time": "2100-01-01T00:00:00Z", "source": "ec2", "id": "b"}
+    of_spot(world, monkeypatch, {"i-unknown": NOW}, a=lie)
+    found = world.plan()
+    assert actions(found) == []
+    assert any("a answered hart.interruption with a notice that is not believed" in one for one in found["notes"])
