@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import os
 import signal
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
@@ -13,8 +13,10 @@ import salt.utils.event
 from saltfactories.manager import FactoriesManager
 
 from hart_salt.fleets.engine_files import EngineFiles
+from tests import scope
 from tests.end_to_end.conftest import SaltMaster, running_master
 from tests.end_to_end.tools import until
+from tests.end_to_end.two_masters import HOT, two_masters
 
 
 @pytest.fixture(scope="module")
@@ -77,3 +79,28 @@ def test_a_flood_of_forged_events_makes_few_looks(master: SaltMaster) -> None:
     until(lambda: looks() > before, "an early look")
     assert looks() - before <= 2
     assert status(master)["early_looks"] <= 2
+
+
+@pytest.mark.skipif(not scope.whole, reason="tests/functional/test_engine_masters.py has the same without masters")
+def test_of_two_masters_one_leads_and_the_other_takes_over(
+    factories: FactoriesManager, servers: Callable[[str], Any]
+) -> None:
+    space = servers("redis").space()
+    fleets = {"web": {"role": "app", "count": 1}}
+    hart = {"roles": {"app": {}}, "coordination": space.url, "fleets": fleets}
+    more = {**space.settings, "hart": hart, "engines": [{"hart": {"interval": 5}}]}
+    with two_masters(factories, HOT, **more) as pair:
+
+        def leaders() -> list[SaltMaster]:
+            return [master for master in pair if status(master).get("leads")]
+
+        def are_steady() -> bool:
+            seen = [status(master) for master in pair]
+            return all(one["status"] == "working" and one["fleets"]["web"]["state"] == "steady" for one in seen)
+
+        until(lambda: len(leaders()) == 1 and are_steady(), "a leader, and a steady fleet")
+        (leader,) = leaders()
+        assert len(pair.first.run("hart.list_minions", "ping=False").document["nodes"]) == 1
+        assert {status(master)["leader"] for master in pair} == {status(leader)["leader"]}
+        leader.stop()
+        until(lambda: status(pair.other(leader)).get("leads"), "another leader")
