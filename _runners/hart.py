@@ -1269,9 +1269,14 @@ def apply(
     return _report("apply", work, config, unknown)
 
 
-def fleets(*extra: Any, config: str | None = None, **unknown: Any) -> dict[str, Any]:
+def fleets(
+    fleet: str | list[str] | None = None, *extra: Any, config: str | None = None, **unknown: Any
+) -> dict[str, Any]:
     """
     Show the state of each declared fleet.
+
+    fleet
+        The name of a fleet in ``hart:fleets``, or several names separated by commas. Default: all fleets.
 
     config
         As for ``hart.create``.
@@ -1289,8 +1294,8 @@ def fleets(*extra: Any, config: str | None = None, **unknown: Any) -> dict[str, 
     """
 
     def work(service: MakeService, arguments: ModuleType) -> Result:
-        arguments.refuse(unknown, extra, of=fleets)
-        return service(config).fleets.states()
+        arguments.refuse(unknown, of=fleets)
+        return service(config).fleets.states(arguments.fleets("hart.fleets", fleet, extra))
 
     return _report("fleets", work, config, unknown)
 
@@ -1319,7 +1324,7 @@ def hold(fleet: str | None = None, *extra: Any, config: str | None = None, **unk
 
     def work(service: MakeService, arguments: ModuleType) -> Result:
         arguments.refuse(unknown, of=hold)
-        return service(config).fleets.hold(arguments.word("hart.hold", "fleet", fleet, extra))
+        return service(config).fleets.hold(arguments.fleet("hart.hold", fleet, extra))
 
     return _report("hold", work, config, unknown)
 
@@ -1346,7 +1351,7 @@ def unhold(fleet: str | None = None, *extra: Any, config: str | None = None, **u
 
     def work(service: MakeService, arguments: ModuleType) -> Result:
         arguments.refuse(unknown, of=unhold)
-        return service(config).fleets.unhold(arguments.word("hart.unhold", "fleet", fleet, extra))
+        return service(config).fleets.unhold(arguments.fleet("hart.unhold", fleet, extra))
 
     return _report("unhold", work, config, unknown)
 

@@ -83,8 +83,8 @@ def _remember(service: Service) -> None:
     """Write the names that the completion of shells offers; a failure changes nothing."""
     with suppress(Exception):  # the outcome is known; no name may change it
         config = service.config
-        names = {"id": service.context.store.ids(), "role": config.roles, "provider": config.providers}
-        completion.remember(service.info.cachedir, names)
+        names = {"role": config.roles, "provider": config.providers, "fleet": config.fleets}
+        completion.remember(service.info.cachedir, {"id": service.context.store.ids(), **names})
 
 
 def _done(work: Callable[[Callable[[str | None], Service]], Result], service: Any, gate: Gate) -> Result:

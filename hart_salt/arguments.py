@@ -110,6 +110,14 @@ def fleets(function: str, value: Any, extra: Sequence[Any]) -> list[str]:
     return ids(function, value, extra, "fleet") if value is not None or extra else []
 
 
+def fleet(function: str, value: Any, extra: Sequence[Any]) -> str:
+    """Return the name of one fleet."""
+    found = ids(function, value, extra, "fleet")
+    if len(found) > 1:
+        raise Refused(f"{function} takes one fleet, not {', '.join(found)}; call it once for each")
+    return found[0]
+
+
 def selector(**given: Any) -> Selector:
     """
     Return a selector from those of ``role``, ``provider``, ``region`` and ``status`` that a function has.

@@ -26,9 +26,7 @@ def specs(config: Config, names: Iterable[str], region_of: Callable[[str, str], 
         raise Refused("no fleet is declared: declare one under hart:fleets")
     if unknown:
         there = f"the fleets are {', '.join(sorted(config.fleets))}"
-        raise Refused(
-            "\n".join(f"there is no fleet {name}{suggestion(name, config.fleets)}; {there}" for name in unknown)
-        )
+        raise Refused("\n".join(f"there is no fleet {name}{_meant(name, config)}; {there}" for name in unknown))
     roles = config.role_names()
     places = {name: (one.role, str(fleets.provider_of(one, roles))) for name, one in config.fleets.items()}
     alike = Counter(places.values())
@@ -52,3 +50,9 @@ def ttl_of(config: Config, role: str | None, provider: str, region: str | None) 
     ]  # fmt: skip
     chosen = alike if len(alike) == 1 else [one for one in alike if region in (one.regions or ())]
     return chosen[0].ttl if chosen else None
+
+
+def _meant(name: str, config: Config) -> str:
+    """Return what the user probably meant by a name that is of no fleet: the fleets of a role, or a close name."""
+    of_role = [fleet for fleet, one in sorted(config.fleets.items()) if one.role == name]
+    return f", but {name} is the role of {', '.join(of_role)}" if of_role else suggestion(name, config.fleets)

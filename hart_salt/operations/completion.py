@@ -2,8 +2,8 @@
 Completion of ``salt-run hart.…`` in bash and zsh: the script, and the file with the names that it offers.
 
 The script does not start ``salt-run``, which takes a second for each key press. Functions, arguments and settings are
-in the script itself. Ids, roles and providers are in a small file below the master's cache directory, which every call
-of hart that succeeds brings up to date.
+in the script itself. Ids, roles, providers and fleets are in a small file below the master's cache directory, which
+every call of hart that succeeds brings up to date.
 """
 
 from __future__ import annotations
@@ -20,9 +20,9 @@ from hart_salt.base.errors import Refused
 from hart_salt.base.text import suggestion
 
 FILE = "hart/completion"  #: below the master's cache directory
-KINDS = ("id", "role", "provider")  #: of the names in the file
+KINDS = ("id", "role", "provider", "fleet")  #: of the names in the file
 #: the parameters that take a name of a kind
-NAMES = {"minion_id": "id", "role": "role", "provider": "provider"}
+NAMES = {"minion_id": "id", "role": "role", "provider": "provider", "fleet": "fleet"}
 #: functions whose ids are of nodes that do not exist yet
 NEW = frozenset(["create", "create_master", "import_minion"])
 FLAGS = ("True", "False")
@@ -35,7 +35,7 @@ _hart_functions=({functions})
 _hart_settings=({settings})
 _hart_file=${{HART_COMPLETION:-{file}}}
 
-# Print the names of a kind (id, role, provider) that hart knew at the end of its last call.
+# Print the names of a kind (id, role, provider, fleet) that hart knew at the end of its last call.
 _hart_names() {{
     local kind name
     [[ -r $_hart_file ]] || return 0

@@ -75,9 +75,9 @@ class Fleets:
         view, plans = self._look(self._specs(()), force=False)
         return plans, bool(self._ended_outside(view.now)[0])
 
-    def states(self) -> Result:
-        """Return the state of each declared fleet."""
-        wanted = self._specs(())
+    def states(self, names: Sequence[str]) -> Result:
+        """Return the state of these fleets, or of all."""
+        wanted = self._specs(names)
         view = survey.look(self._sight(), wanted, priced=True)
         data = self._data(self._plans(view, force=False), view)
         return Result(data, notes=_none_declared(wanted))

@@ -74,6 +74,17 @@ def test_bash_offers_the_nodes_roles_and_settings_of_this_master(place: Place) -
     assert "one" not in offered(place, "salt-run hart.destroy o")
 
 
+def test_bash_offers_the_declared_fleets(place: Place) -> None:
+    place.opts["hart"]["fleets"] = {"web": {"role": "app", "count": 1}, "worker": {"role": "db", "count": 1}}
+    assert "retcode" not in runner.list_roles()
+    for function in ("plan", "apply", "fleets", "hold", "unhold", "simulate"):
+        assert offered(place, f"salt-run hart.{function} wo") == ["worker"], function
+    assert offered(place, "salt-run hart.plan fleet=we") == ["web"]
+    assert offered(place, "salt-run hart.plan web,wo") == ["web,worker"]
+    assert "waves=" in offered(place, "salt-run hart.apply web ")
+    assert offered(place, "salt-run hart.apply web force=T") == ["True"]
+
+
 def test_the_names_are_no_reason_to_fail(place: Place, monkeypatch: pytest.MonkeyPatch) -> None:
     from hart_salt.base.errors import EnvironmentFault
 

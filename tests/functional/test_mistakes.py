@@ -188,6 +188,27 @@ MISTAKES = [
     ("scale role=app cuont=2", "set count, the number of nodes, delta, the change of that number, or the bounds"),
     ("show old-3", "old-3: is not known, did you mean old-"),
     ("destroy old1", "old1: is not known, did you mean old-1?"),
+    ("plan wbe", "there is no fleet wbe, did you mean web?; the fleets are data, web"),
+    ("plan web,dta", "there is no fleet dta, did you mean data?; the fleets are data, web"),
+    ("plan app", "there is no fleet app, but app is the role of web; the fleets are data, web"),
+    ("plan fleets=web", "unknown argument: fleets; did you mean fleet?"),
+    ("plan fleet=", "hart.plan needs a fleet: salt-run hart.plan FLEET"),
+    ("plan 1.5", "hart.plan: YAML does not read the fleet as text; put it in quotes"),
+    ("apply wbe", "there is no fleet wbe, did you mean web?; the fleets are data, web"),
+    ("apply web force=maybe", "force must be True or False"),
+    ("apply web waves=0", "waves must be a whole number of at least 1"),
+    ("apply web wave=1", "unknown argument: wave; did you mean waves?"),
+    ("apply web test=perhaps", "test must be True or False"),
+    ("apply web count=3", "unknown argument: count"),
+    ("fleets wbe", "there is no fleet wbe, did you mean web?; the fleets are data, web"),
+    ("hold", "hart.hold needs a fleet: salt-run hart.hold FLEET"),
+    ("hold web data", "hart.hold takes one fleet, not web, data; call it once for each"),
+    ("hold web,data", "hart.hold takes one fleet, not web, data; call it once for each"),
+    ("hold db", "there is no fleet db, but db is the role of data; the fleets are data, web"),
+    ("unhold wbe", "there is no fleet wbe, did you mean web?; the fleets are data, web"),
+    ("simulate", "hart.simulate needs a fleet: salt-run hart.simulate FLEET"),
+    ("simulate data", "the fleet data does not scale by load: set hart:fleets:data:autoscale"),
+    ("explain at_onec", "there is no setting or function at_onec, did you mean"),
 ]
 
 
@@ -202,6 +223,9 @@ def typed(line: str) -> dict[str, Any]:
 
 @pytest.fixture
 def nodes(place: Place) -> Place:
+    place.opts["hart"]["fleets"] = {
+        "web": {"role": "app", "count": 2}, "data": {"role": "db", "count": 0},
+    }  # fmt: skip
     for minion_id in ("old-1", "old-2"):
         place.start(minion_id)
     return place
