@@ -20,6 +20,7 @@ FLEETS = (
 ACTIONS = (
     Column("", ALWAYS), Column("node", ALWAYS), Column("region", 5), Column("per month", 4, right=True),
 )  # fmt: skip
+STUCK = ("blocked", "held")  #: states in which nothing is done, whatever differs
 MARKS = {"create": "+", "destroy": "-", "replace": "~"}
 STYLES = {"+": "green", "-": "red", "~": "yellow"}
 
@@ -133,7 +134,9 @@ def _total(document: Mapping[str, Any], paper: Paper) -> list[Text]:
     later = sum(len(one["later"]) for one in fleets)
     number += len(document.get("outside") or ())
     if not number and not later:
-        return [Text(""), *paper.lines("Nothing to do.")] if fleets else []
+        stuck = [f"{name} is {one['state']}" for name, one in document["fleets"].items() if one["state"] in STUCK]
+        last = f"Nothing can be done now: {' and '.join(stuck)}." if stuck else "Nothing to do."
+        return [Text(""), *paper.lines(last)] if fleets else []
     before, after = (_sum(fleets, when) for when in ("before", "after"))
     waits = f", {later} for later" if later else ""
     cost = (

@@ -172,6 +172,16 @@ def test_changes_per_hour_end_the_work_until_the_hour_is_over(world: World) -> N
     assert len(world.nodes()) == 4
 
 
+def test_changes_of_the_same_hour_add_up(world: World) -> None:
+    world.fleet.update(count=2, limits={"changes_per_hour": 3})
+    world.apply()
+    world.fleet["count"] = 5
+    for _ in range(2):
+        world.clock.sleep(60)
+        world.apply(code=1)
+        assert len(world.nodes()) == 3
+
+
 @pytest.mark.parametrize("fault", [raising(NoCapacity("no")), None])
 def test_changes_count_also_if_they_failed_or_were_interrupted(world: World, fault: Fault | None) -> None:
     world.fleet.update(count=2, limits={"changes_per_hour": 2})

@@ -56,7 +56,9 @@ SOONER: dict[str, Callable[[World], object]] = {
     "the clock is set back": lambda world: world.clock.sleep(-86400),
     "nobody looked for days": lambda world: world.clock.sleep(7 * 86400),
     "the memory is lost": remembering({}),
-    "the memory is garbage": remembering({"silent": {"c": "long", "d": True}, "looked": NOW + 700, "past": 5}),
+    "the memory is garbage": remembering({"silent": {"c": "long"}, "looked": NOW + 700, "past": 5}),
+    "the memory is true": remembering({"silent": {"c": True}, "looked": NOW + 700}),
+    "the memory is no number": remembering({"silent": {"c": float("nan")}, "looked": NOW + 700}),
     "the memory is no mapping": remembering({"silent": [1], "looked": "now", "past": "x"}),
     "the memory is from the future": remembering({"silent": {"c": NOW + 9e8}, "looked": NOW + 9e8}),
 }

@@ -48,6 +48,11 @@ def test_a_steady_fleet_needs_nothing() -> None:
     assert draw(doc("plan", fleets={"web": STEADY}), Paper(80)).endswith("Nothing to do.")
 
 
+def test_a_plan_of_a_blocked_fleet_does_not_say_that_there_is_nothing_to_do() -> None:
+    drawn = draw(doc("plan", fleets={"ci": BLOCKED, "web": STEADY}), Paper(80))
+    assert drawn.endswith("Nothing can be done now: ci is blocked.")
+
+
 def test_a_fleet_that_is_not_ready_says_why() -> None:
     drawn = draw(doc("fleets", fleets={"web": WEB, "ci": BLOCKED}), Paper(160))
     assert lines(drawn, "web") == [["web", "changing", "3", "4", "app", "do", "nyc3,", "fra1", "$24.00"]]
