@@ -8,12 +8,14 @@ ends with it. It ends as soon as the engine has ended.
 
 from __future__ import annotations
 
+import contextlib
 import json
+import logging
 import os
 import sys
 import threading
 import time
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import replace
 from typing import Any
 
@@ -36,6 +38,8 @@ JOB = {"__hart_background__": True, "__hart_by__": "engine"}
 TOKEN = "__hart_engine__"  # noqa: S105 - no secret
 #: attempts to get the lock of the engine, which another master holds for a moment while it decides not to lead
 ATTEMPTS = 5
+#: errors that a look that failed leaves for the log of the master
+KEPT = 5
 BUSY = "another process holds the lock of the engine"
 
 
@@ -81,10 +85,30 @@ def answered(request: Mapping[str, Any]) -> dict[str, Any]:
             raise
         return Result(_looked(made, request))
 
-    result = answer(opts, work, request["config"], caller=Caller("engine", "hart.engine"))
+    with _kept_log() as kept:
+        result = answer(opts, work, request["config"], caller=Caller("engine", "hart.engine"))
     if not result.ok:
-        return {"error": result.error or "; ".join(result.problems), "broken": bool(broken)}
+        return {"error": result.error or "; ".join(result.problems), "broken": bool(broken), "log": kept}
     return {"error": "", "broken": False, **result.data}
+
+
+@contextlib.contextmanager
+def _kept_log() -> Iterator[list[str]]:
+    """Keep the last errors that hart logs, such as the place of a defect: this process has no log of its own."""
+    kept: list[str] = []
+    handler = logging.Handler(logging.ERROR)
+    handler.addFilter(lambda record: record.name.startswith("hart_salt"))
+
+    def keep(record: logging.LogRecord) -> None:
+        kept[:] = [*kept, record.getMessage()][-KEPT:]
+
+    handler.emit = keep  # type: ignore[method-assign]
+    root = logging.getLogger()
+    root.addHandler(handler)
+    try:
+        yield kept
+    finally:
+        root.removeHandler(handler)
 
 
 def _looked(service: Service, request: Mapping[str, Any]) -> dict[str, Any]:

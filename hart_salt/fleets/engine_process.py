@@ -94,16 +94,14 @@ class Engine:
         if not self.lives():
             return 0.0
         took = self.clock() - began
-        if answer["error"]:
-            seconds = self._failed(str(answer["error"]), bool(answer.get("broken")))
-        else:
-            seconds = self._succeeded(answer, took)
+        seconds = self._failed(answer) if answer["error"] else self._succeeded(answer, took)
         self.early.looked(self.clock())
         self.status |= {"next": self.wall() + seconds, "failures": self.failures, "error": self.error}
         self.files.write(self.status)
         return seconds
 
-    def _failed(self, error: str, broken: bool) -> float:
+    def _failed(self, answer: Mapping[str, Any]) -> float:
+        error, broken = str(answer["error"]), bool(answer.get("broken"))
         self.failures += 1
         # A job that has ended is no reason to look at once again.
         self.jobs = ()
@@ -112,6 +110,8 @@ class Engine:
             self.error = error
             what = "the configuration is broken, so nothing is changed" if broken else "a look failed"
             log.error("hart engine: %s: %s", what, error)
+            for line in answer.get("log", ()):
+                log.error("hart engine: %s", line)
             self._fire("hart/engine/broken", {"error": error, "configuration": broken})
         return pace.back_off(self.settings.interval, self.failures)
 

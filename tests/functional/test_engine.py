@@ -127,7 +127,20 @@ def test_a_record_store_that_cannot_be_used_is_a_failure_and_no_crash(
 
     scene.write(fleets={"web": WEB})
     monkeypatch.setattr(Store, "recall", broken)
-    assert scene.look() == {"error": "the record store cannot be read", "broken": False}
+    assert scene.look() == {"error": "the record store cannot be read", "broken": False, "log": []}
+
+
+def test_a_defect_leaves_its_place_for_the_log_of_the_master(scene: Scene, monkeypatch: pytest.MonkeyPatch) -> None:
+    def defect(fleets: Any) -> Any:
+        raise KeyError("a password")
+
+    monkeypatch.setattr("hart_salt.use_cases.fleets.Fleets.observe", defect)
+    answer = scene.look()
+    assert answer["error"] == "a defect in hart: KeyError; the log shows where"
+    (line,) = answer["log"]
+    assert line.startswith("hart failed with KeyError at ")
+    assert "in defect" in line
+    assert "a password" not in line
 
 
 def test_while_another_process_looks_it_does_not(scene: Scene) -> None:

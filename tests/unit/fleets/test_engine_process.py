@@ -94,9 +94,10 @@ def test_failures_back_off_are_logged_once_and_so_is_their_end(
 
 def test_another_text_of_a_failure_is_logged_again(tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
     broken = {"error": "hart:fleets:web:cuont: unknown setting", "broken": True}
-    Clock([{"error": "a"}, broken, broken, {"error": "a"}]).run(tmp_path)
+    Clock([{"error": "a", "log": ["at x.py:1"]}, broken, broken, {"error": "a"}]).run(tmp_path)
     assert [record.getMessage() for record in caplog.records] == [
         "hart engine: a look failed: a",
+        "hart engine: at x.py:1",
         "hart engine: the configuration is broken, so nothing is changed: hart:fleets:web:cuont: unknown setting",
     ]
 
