@@ -51,7 +51,7 @@ def applied(document: Mapping[str, Any], paper: Paper) -> list[Text]:
     lines = [*done, Text("")] if done else []
     lines += states(document, paper)
     for name, fleet in document["fleets"].items():
-        lines += _actions(name, fleet, paper)
+        lines += _actions(name, fleet, paper, "left to do")
     return lines
 
 
@@ -76,9 +76,9 @@ def _table(found: Mapping[str, Any], paper: Paper) -> list[Text]:
     return table(FLEETS, rows, paper)
 
 
-def _actions(name: str, fleet: Mapping[str, Any], paper: Paper) -> list[Text]:
-    """Return what is done with one fleet: now, after that, and later."""
-    parts = [(f"{name}, now:", fleet["actions"]), (f"{name}, after that:", fleet["following"])]
+def _actions(name: str, fleet: Mapping[str, Any], paper: Paper, now: str = "now") -> list[Text]:
+    """Return what is done with one fleet: ``now``, as the heading says it, after that, and later."""
+    parts = [(f"{name}, {now}:", fleet["actions"]), (f"{name}, after that:", fleet["following"])]
     parts += _by_why(name, fleet)
     lines: list[Text] = []
     for title, actions in parts:

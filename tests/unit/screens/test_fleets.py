@@ -38,6 +38,12 @@ def test_what_many_nodes_wait_for_stands_once() -> None:
     assert "web, later:" in drawn
 
 
+def test_what_an_apply_left_is_not_called_now() -> None:
+    drawn = draw(doc("apply", fleets={"web": WEB}, nodes={}), Paper(80))
+    assert "web, left to do:" in drawn
+    assert "web, now:" not in drawn
+
+
 def test_reasons_are_whole_on_a_narrow_terminal() -> None:
     drawn = draw(doc("plan", fleets={"web": WEB}), Paper(40))
     assert "it differs from the configuration: size" in " ".join(drawn.split())
