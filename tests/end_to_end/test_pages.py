@@ -31,6 +31,8 @@ ELSEWHERE = {
     r"salt-run hart\.\w+ role=app region=nyc3.*": "the account of these tests is elsewhere: test_selectors.py",
     r"salt-run hart\.check_seal role=app": "minions with the module: test_seal.py",
     r"salt-run hart\.timeline .*": "the batch of the page is somebody else's; test_reports.py has it",
+    r"salt-run hart\.(plan|apply|fleets|hold|unhold|simulate)\b.*": "declared fleets: tests/functional/fleets",
+    r"salt -G roles:app hart\.interruption": "spot nodes: tests/drivers/ec2, tests/functional/test_metadata.py",
     r"install -d -o salt .*": "the user of Salt's own packages is not here",
 }
 
@@ -109,7 +111,9 @@ def is_typed(command: str) -> bool:
 
 
 def is_file(block: Block) -> bool:
-    """Whether a block is a file that the commands after it need."""
+    """Whether a block is a file that the commands after it need; no fleet is declared, which would change nodes."""
+    if "\n  fleets:" in block.text:
+        return False
     configures = {"yaml": "\nhart:", "toml": "\n[providers"}.get(block.language)
     return bool(block.path) or bool(configures and configures in f"\n{block.text}")
 
