@@ -21,6 +21,7 @@ import pytest
 
 from hart_salt.base import concurrency, signals
 from hart_salt.base.errors import HartError, Interrupted
+from hart_salt.base.stopping import Stop
 from hart_salt.inventory.context import Context
 from hart_salt.inventory.flocks import FileLocks
 from hart_salt.inventory.records import READY, Record, Store
@@ -128,6 +129,8 @@ class World:
         #: by minion id, why its drain fails
         self.drain_problems: dict[str, list[str]] = {}
         self.heard = threading.Event()
+        #: what ends the call that creates nodes when its lease is lost
+        self.stop = Stop()
         self._number = 0
 
     @property
@@ -210,6 +213,7 @@ class World:
         self, nodes: Sequence[Node], driver: FleetCloud, context: Context, claimed: Callable[[], object]
     ) -> tuple[dict[str, Any], int | None]:  # fmt: skip
         """Bring up nodes as ``create.create_all`` does, as far as others see it."""
+        self.stop = context.locks.stop
         data = {node.minion_id: {"result": False, "error": "interrupted"} for node in nodes}
         facts = {"provider": driver.provider.name, "owner": self.info.owner, "nodes": len(nodes)}
 
@@ -226,7 +230,7 @@ class World:
         with context.locks.batch(nodes[0].batch, {**facts, "role": nodes[0].role, "region": nodes[0].region}):
             claimed()
             try:
-                concurrency.run(main)
+                concurrency.run(main, context.locks.stop)
             except Interrupted as interrupted:
                 return data, interrupted.signum
         return data, None

@@ -130,6 +130,18 @@ def test_after_a_signal_in_any_step_the_next_call_completes_it(world: World, ste
     assert len(world.nodes()) == world.fleet["count"]
 
 
+def test_a_call_that_loses_its_lease_ends_and_another_one_completes_it(world: World) -> None:
+    world.start("a", "b", "c")
+    world.break_down("c", "stopped")
+    world.on["create"] = once(lambda: world.stop.stop("the lease of this call is lost"))
+    done = world.call("apply")
+    assert done["retcode"] == 128 + signal.SIGHUP
+    assert (world.did, world.nodes()) == ([], ["a", "b", "c"])
+    world.on.clear()
+    world.apply()
+    assert world.did == ["+ here", "- c"]
+
+
 def test_a_signal_in_the_last_step_ends_a_call_that_has_done_everything(world: World) -> None:
     world.start("a", "b", "c", "d")
     world.on["terminate i-d"] = world.interrupt
