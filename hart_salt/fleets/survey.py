@@ -46,6 +46,7 @@ STATE_OF: Mapping[str, str] = {
 NOT_COUNTED = frozenset({
     listing.ELSEWHERE, listing.NOT_OURS, listing.BAD_ID, listing.BROKEN, "failed", "unknown",
 })  # fmt: skip
+MOST_NAMES = 5  #: of nodes in a note
 #: seconds after which a wait looks for a signal
 GLANCE = 0.2
 WHY: Mapping[str, str] = {SILENT: "its minion has not answered", GONE: "its instance is gone"}
@@ -355,10 +356,19 @@ def _notes(
     elsewhere = [minion_id for minion_id, word in out.items() if word == listing.ELSEWHERE]
     alive = [it for it, state in counted.items() if state == READY and status[it] == listing.NO_INSTANCE]
     notes = []
+    unrecorded = [minion_id for minion_id in counted if status[minion_id] == NO_RECORD and counted[minion_id] != COMING]
+    if unrecorded:
+        notes.append(f"counted, but without a record: {_some(unrecorded)}; salt-run hart.sweep rebuilds it")
     if alive:
-        notes.append(f"their minions answer, but their provider has no such instances: {', '.join(alive)}")
+        notes.append(f"their minions answer, but their provider has no such instances: {_some(alive)}")
     if left:
-        notes.append(f"not counted, because a call left them unfinished: {', '.join(left)}; see salt-run hart.sweep")
+        notes.append(f"not counted, because a call left them unfinished: {_some(left)}; see salt-run hart.sweep")
     if elsewhere:
-        notes.append(f"not counted, because only another master can change them: {', '.join(elsewhere)}")
+        notes.append(f"not counted, because only another master can change them: {_some(elsewhere)}")
     return notes
+
+
+def _some(minion_ids: Sequence[str]) -> str:
+    """Return the first few of many ids, and how many more there are."""
+    names = ", ".join(minion_ids[:MOST_NAMES])
+    return names if len(minion_ids) <= MOST_NAMES else f"{names} and {len(minion_ids) - MOST_NAMES} more"

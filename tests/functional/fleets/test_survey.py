@@ -136,6 +136,22 @@ def test_what_is_not_counted_is_left_alone_and_named(world: World, case: str) ->
     assert len(world.cloud.account) == 4
 
 
+def test_lost_records_are_named(world: World) -> None:
+    world.start("a", "b", "x")
+    lose_record(world)
+    assert world.plan()["notes"] == ["counted, but without a record: x; salt-run hart.sweep rebuilds it"]
+
+
+def test_many_names_in_a_note_are_counted(world: World) -> None:
+    world.fleet["count"] = 9
+    names = [f"n{number}" for number in range(9)]
+    world.start(*names)
+    for name in names:
+        world.store.remove(name)
+    (note,) = world.plan()["notes"]
+    assert note.startswith("counted, but without a record: n0, n1, n2, n3, n4 and 4 more; ")
+
+
 def test_a_node_whose_instance_is_gone_is_created_again_and_forgotten(world: World) -> None:
     world.start("a", "b", "x")
     lose_instance(world)
