@@ -46,6 +46,8 @@ def _fleet(reader: Reader) -> None:
     reader.emulate({"ec2": None})  # which has zones
     _a_database(reader)
     reader.type("salt-run hart.create db2.example.com role=db")
+    reader.put("/etc/salt/master.d/roles.conf", "hart: {roles: {app: {}, db: {}, ci: {}}}\n")
+    reader.type("salt-run hart.create ci2.example.com role=ci ttl=8h")
     reader.put("app/drain.sls", "drained: {test.nop: []}\n")
 
 
