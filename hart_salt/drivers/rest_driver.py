@@ -325,9 +325,13 @@ class RestDriver(SdkDriver[Any], AdoptionSupport, TagSupport):
         """Make one call, and those that change the tags. A change that someone else makes meanwhile may be lost."""
         report = self._reported(instance)
         there = list(self._tags_of(report))
-        wanted = [*(tag for tag in there if not tags.is_end(tag)), *self._end_tags(ends, self._read(report).batch)]
+        wanted = [*(tag for tag in there if not tags.is_end(tag)), *self._end_tags(ends, self._batch_of(report))]
         if sorted(there) != sorted(wanted):
             self._set_tags(report, wanted)
+
+    def _batch_of(self, report: Report) -> str:
+        """Return the batch of an instance, for ``_end_tags``."""
+        return self._read(report).batch
 
     def _lock(self, report: Report, *, on: bool) -> None:
         """Turn the vendor's own deletion protection on or off (default: it has none)."""

@@ -118,6 +118,15 @@ class DigitalOcean(AddressSupport, Powered, KeyedRestDriver):
     def _end_tags(self, ends: float | None, batch: str) -> list[str]:
         return [f"{self._end_prefix}{batch}:{value}" for value in reports.end_mark(ends).values()]
 
+    def _batch_of(self, report: Report) -> str:
+        """Return the batch that the present end names: the tag of the batch goes when the batch is over."""
+        named = [
+            tag.split(":")[2]
+            for tag in self._tags_of(report)
+            if re.fullmatch(f"{reports.ENDS}:[^:]+:[^:]+:[0-9]+", tag)
+        ]
+        return next(iter(named), super()._batch_of(report))
+
     def launch(self, node: Node, user_data: str, access: Access) -> Instance:
         """Create the droplet and add it to its firewall."""
         # (koalalorenzo/python-digitalocean#264)
