@@ -47,6 +47,15 @@ class Memory:
         return f"held{who}{since}: salt-run hart.unhold {fleet} ends it"
 
 
+def key_of(fleet: str, owner: str) -> str:
+    """
+    Return under which name a fleet is remembered; the functions here call it ``fleet``.
+
+    ``owner`` is the mark of the master: two masters with different marks can share a store, and each has its own nodes.
+    """
+    return f"{fleet}-{owner}" if owner else fleet
+
+
 def recall(store: Store, fleet: str) -> Memory:
     """Return what is remembered of a fleet. Raises ``EnvironmentFault`` if the store cannot be used."""
     seen = store.recall(FLEETS, fleet)

@@ -116,7 +116,8 @@ class _Survey:
 
     def view(self, *, priced: bool) -> View:
         context, now = self._context, self._sight.now()
-        memories = {spec.name: memory.recall(context.store, spec.name) for spec in self._specs}
+        keys = {spec.name: memory.key_of(spec.name, context.info.owner) for spec in self._specs}
+        memories = {name: memory.recall(context.store, key) for name, key in keys.items()}
         claims = context.locks.living_batches() if self._sight.config.limits else {}
         seen = self._snapshot()
         batches = {one.instance.batch for one in seen.found if one.instance.minion_id not in seen.records}

@@ -62,7 +62,8 @@ class ByHand:
     def _specs(self) -> list[Spec]:
         """Return the declared fleets that nobody holds."""
         every = specs(self._parts.config, (), lambda role, provider: self._offers.example(role, provider, None).region)
-        return [spec for spec in every if not memory.recall(self._parts.context.store, spec.name).hold]
+        store, owner = self._parts.context.store, self._parts.info.owner
+        return [spec for spec in every if not memory.recall(store, memory.key_of(spec.name, owner)).hold]
 
 
 def _done(

@@ -113,14 +113,14 @@ class Fleets:
         """Hold a fleet: neither the engine nor ``hart.apply`` changes it until ``unhold``."""
         (spec,) = self._specs([name])
         journal = self._parts.context.journal
-        memory.hold(self._parts.context.store, spec.name, journal.by or "", time.time())
+        memory.hold(self._parts.context.store, self._key(spec.name), journal.by or "", time.time())
         return Result({spec.name: {"result": True, "state": do.HELD}})
 
     def unhold(self, name: str) -> Result:
         """End the hold of a fleet; a fleet that is not held is a success."""
         (spec,) = self._specs([name])
-        held = bool(memory.recall(self._parts.context.store, spec.name).hold)
-        memory.unhold(self._parts.context.store, spec.name)
+        held = bool(memory.recall(self._parts.context.store, self._key(spec.name)).hold)
+        memory.unhold(self._parts.context.store, self._key(spec.name))
         return Result({spec.name: {"result": True, "changed": held}})
 
     # parts of them
@@ -148,7 +148,10 @@ class Fleets:
         return view, self._plans(view, force=force)
 
     def _changed(self, name: str, number: int) -> None:
-        memory.keep_changes(self._parts.context.store, name, number, time.time())
+        memory.keep_changes(self._parts.context.store, self._key(name), number, time.time())
+
+    def _key(self, name: str) -> str:
+        return memory.key_of(name, self._parts.info.owner)
 
     def _keep(self, view: View) -> None:
         """Remember what was seen, and record the load for ``hart.simulate``."""
@@ -157,7 +160,7 @@ class Fleets:
             before, load = view.memories[name], view.loads.get(name)
             silent = memory.observe(before, scene.members, view.now)
             past = before.past if load is None else load.decision.past.as_dict()
-            memory.keep_seen(store, name, before, silent, past, view.now)
+            memory.keep_seen(store, self._key(name), before, silent, past, view.now)
             if load is not None and (problem := recording.record(info.log_dir, name, view.now, load.readings)):
                 log.warning("hart: %s", problem)
 

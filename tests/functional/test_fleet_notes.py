@@ -85,7 +85,7 @@ def test_a_stopped_node_is_replaced(fleet: Place, monkeypatch: pytest.MonkeyPatc
 
 
 def test_a_fleet_that_is_held_says_nothing(fleet: Place) -> None:
-    memory.hold(fleet.store, "web", "somebody", 1.0)
+    memory.hold(fleet.store, memory.key_of("web", fleet.info.owner), "somebody", 1.0)
     assert notes(runner.scale("app", count=2)) == []
 
 

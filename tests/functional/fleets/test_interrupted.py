@@ -13,6 +13,7 @@ from hart_salt.base.errors import (
     EnvironmentFault,
     NoCapacity,
 )
+from hart_salt.fleets import memory
 from hart_salt.inventory.flocks import FileLocks
 from hart_salt.inventory.records import CHANGES, Store
 from hart_salt.inventory.slots import Slots
@@ -168,7 +169,7 @@ def test_a_signal_while_it_looks_again_ends_the_call_with_what_was_done(world: W
 
 
 def times(world: World) -> list[float]:
-    found: list[float] = world.store.recall(CHANGES, "web").get("times", [])
+    found: list[float] = world.store.recall(CHANGES, memory.key_of("web", world.info.owner)).get("times", [])
     return found
 
 

@@ -7,8 +7,13 @@ from typing import Any
 
 import pytest
 
+from hart_salt.fleets import memory
 from hart_salt.inventory.records import CHANGES, FLEETS, HOLDS
 from tests.functional.fleets.fleet_world import NOW, World, actions
+
+
+def key(world: World) -> str:
+    return memory.key_of("web", world.info.owner)
 
 
 def test_a_minion_is_replaced_after_it_was_silent_for_so_long(world: World) -> None:
@@ -39,7 +44,7 @@ def test_a_plan_alone_remembers_nothing(world: World) -> None:
     world.start("a", "b", "c")
     world.break_down("c")
     world.plan()
-    assert world.store.recall(FLEETS, "web") == {}
+    assert world.store.recall(FLEETS, key(world)) == {}
 
 
 def remembering(data: dict[str, Any]) -> Callable[[World], object]:
@@ -47,7 +52,7 @@ def remembering(data: dict[str, Any]) -> Callable[[World], object]:
 
     def change(world: World) -> None:
         world.clock.sleep(700)
-        world.store.remember(FLEETS, "web", data)
+        world.store.remember(FLEETS, key(world), data)
 
     return change
 
@@ -85,7 +90,7 @@ def test_silence_is_counted_again_from_the_next_look_on_if(world: World, case: s
 )
 def test_a_hold_that_cannot_be_read_is_a_hold(world: World, stored: dict[str, Any], words: str) -> None:
     world.start("a")
-    world.store.remember(HOLDS, "web", stored)
+    world.store.remember(HOLDS, key(world), stored)
     done = world.apply(code=1)
     assert words in done["problems"][0]
     assert world.nodes() == ["a"]
@@ -103,7 +108,13 @@ def test_a_hold_that_has_nothing_to_hold_is_a_success(world: World) -> None:
 @pytest.mark.parametrize("stored", [{"times": "x"}, {"times": [True, "x", None, -1, 1e300, NOW + 9e8]}, {"x": 1}])
 def test_changes_that_cannot_be_read_do_not_count(world: World, stored: dict[str, Any]) -> None:
     world.fleet.update(limits={"changes_per_hour": 3})
-    world.store.remember(CHANGES, "web", stored)
+    world.store.remember(CHANGES, key(world), stored)
     world.apply()
     assert len(world.nodes()) == 3
-    assert len(world.store.recall(CHANGES, "web")["times"]) == 3
+    assert len(world.store.recall(CHANGES, key(world))["times"]) == 3
+
+
+def test_two_masters_with_one_store_remember_their_own_fleets(world: World) -> None:
+    world.start("a", "b", "c")
+    memory.hold(world.store, memory.key_of("web", "another-owner"), "eve", NOW)
+    assert world.plan()["state"] == "steady"
