@@ -44,7 +44,7 @@ NEEDED: dict[str, dict[str, Any]] = {
     "unhold": {"fleet": "web"},
 }
 #: the functions that read no configuration of hart
-WITHOUT = {"completion", "explain", "from_salt_cloud", "node", "node_of", "peer_keys", "version"}
+WITHOUT = {"completion", "engine", "explain", "from_salt_cloud", "node", "node_of", "peer_keys", "version"}
 
 
 def call(name: str, **more: Any) -> dict[str, Any]:
