@@ -96,6 +96,19 @@ class View:
     loads: Mapping[str, Load] = field(default_factory=dict)
 
 
+@dataclass(frozen=True)
+class _Facts:
+    """What all sources say at one moment."""
+
+    seen: Snapshot
+    #: every node as ``listing.nodes`` describes it
+    entries: Mapping[str, dict[str, Any]]
+    #: ids of nodes whose instances are surely gone
+    gone: frozenset[str]
+    locks: Look
+    now: float
+
+
 def look(sight: Sight, specs: Sequence[Spec], *, priced: bool) -> View:
     """
     Return the scene of each fleet.
@@ -120,26 +133,12 @@ class _Survey:
         memories = {name: memory.recall(context.store, key) for name, key in keys.items()}
         claims = context.locks.living_batches() if self._sight.config.limits else {}
         seen = self._snapshot()
-        batches = {one.instance.batch for one in seen.found if one.instance.minion_id not in seen.records}
-        locks = context.locks.look(seen.records, batches)
         records = self._records(seen)
         own = {spec.name: [one for one in records.values() if _is_of(spec, one)] for spec in self._specs}
-        seen = self._pinged(seen, [one.minion_id for group in own.values() for one in group])
-        entries = listing.nodes(seen, locks.busy, context.info, context.locks.elsewhere)
-        notices = {name: self._notices(seen, group, now) for name, group in own.items()}
-        gone = self._gone(seen, [one for group in own.values() for one in group], entries)
+        facts = self._facts(seen, [one for group in own.values() for one in group], now)
+        notices = {name: self._notices(facts, group) for name, group in own.items()}
         members = {
-            spec.name: self._members(
-                spec,
-                own[spec.name],
-                seen,
-                entries,
-                gone,
-                locks,
-                memories[spec.name],
-                notices[spec.name].found,
-                now,
-            )
+            spec.name: self._members(spec, own[spec.name], facts, memories[spec.name], notices[spec.name].found)
             for spec in self._specs
         }
         fault = everywhere([one for group in members.values() for one in group])
@@ -148,14 +147,23 @@ class _Survey:
         for spec in self._specs:
             name = spec.name
             scene = Scene(
-                spec, members[name], problems=self._problems(spec, seen), held=memories[name].held(name),
-                changes=memories[name].changes, network=fault, room=self._room(spec, seen, claims),
-                notes=[*_notes(own[name], members[name], entries), *notices[name].notes],
+                spec, members[name], problems=self._problems(spec, facts.seen), held=memories[name].held(name),
+                changes=memories[name].changes, network=fault, room=self._room(spec, facts.seen, claims),
+                notes=[*_notes(own[name], members[name], facts.entries), *notices[name].notes],
             )  # fmt: skip
             if (load := self._load(scene, memories[name], now)) is not None:
                 loads[name], scene = load, _scaled(scene, load.decision)
             scenes[name] = self._priced(scene, own[name], force=priced)
         return View(now, scenes, memories, records, loads)
+
+    def _facts(self, seen: Snapshot, own: Sequence[Record], now: float) -> _Facts:
+        """Return what all sources say of the fleets' nodes ``own``; their minions are pinged."""
+        context = self._context
+        batches = {one.instance.batch for one in seen.found if one.instance.minion_id not in seen.records}
+        locks = context.locks.look(seen.records, batches)
+        seen = self._pinged(seen, [one.minion_id for one in own])
+        entries = listing.nodes(seen, locks.busy, context.info, context.locks.elsewhere)
+        return _Facts(seen, entries, self._gone(seen, own, entries), locks, now)
 
     def _load(self, scene: Scene, remembered: Memory, now: float) -> Load | None:
         """Ask the ready nodes of a fleet for their load; None if the fleet does not scale by itself, or not now."""
@@ -191,12 +199,12 @@ class _Survey:
         accepted = sorted(one for one in minion_ids if ACCEPTED in seen.keys.get(one, ()))
         return dataclasses.replace(seen, present=self._context.master.minions.present(accepted))
 
-    def _notices(self, seen: Snapshot, own: Sequence[Record], now: float) -> Notices:
+    def _notices(self, facts: _Facts, own: Sequence[Record]) -> Notices:
         """Return which nodes of a fleet their provider takes away."""
         names = {one.minion_id for one in own}
-        found = [one for one in seen.found if one.instance.minion_id in names]
+        found = [one for one in facts.seen.found if one.instance.minion_id in names]
         minions = self._context.master.minions
-        return interruptions.look(minions, self._sight.driver, found, seen.present or frozenset(), now)
+        return interruptions.look(minions, self._sight.driver, found, facts.seen.present or frozenset(), facts.now)
 
     def _gone(
         self, seen: Snapshot, own: Sequence[Record], entries: Mapping[str, dict[str, Any]]
@@ -212,27 +220,26 @@ class _Survey:
         return frozenset(one.minion_id for one in found) - (seen.present or frozenset())
 
     def _members(
-        self, spec: Spec, own: Sequence[Record], seen: Snapshot, entries: Mapping[str, dict[str, Any]],
-        gone: frozenset[str], locks: Look, remembered: Memory, notices: Mapping[str, Notice], now: float,
+        self, spec: Spec, own: Sequence[Record], facts: _Facts, remembered: Memory, notices: Mapping[str, Notice]
     ) -> list[Member]:  # fmt: skip
-        found, drift = [], self._drift
+        found = []
         for record in own:
-            status = str(entries[record.minion_id]["status"])
-            instance = seen.instance_of(record)
-            state = _state(status, record, gone, seen)
+            status = str(facts.entries[record.minion_id]["status"])
+            instance = facts.seen.instance_of(record)
+            state = _state(status, record, facts.gone, facts.seen)
             if status == NO_RECORD:
-                state = _without_record(record, instance, seen, locks, now)
+                state = _without_record(record, instance, facts.seen, facts.locks, facts.now)
             if state is None:
                 continue
             member = Member(
                 record.minion_id, record.region, (instance.size if instance else None) or record.size, record.created,
                 state, _why(state, status), protected=is_protected(record, instance),
-                busy=locks.busy(record.minion_id) or state == COMING, ends=end_of(record, instance),
-                drift=(*_moved(spec, record), *drift.of(record, instance)),
+                busy=facts.locks.busy(record.minion_id) or state == COMING, ends=end_of(record, instance),
+                drift=(*_moved(spec, record), *self._drift.of(record, instance)),
                 interrupted=notices[record.minion_id].ends if record.minion_id in notices and instance else None,
             )  # fmt: skip
             found.append(member)
-        silent = memory.observe(remembered, found, now)
+        silent = memory.observe(remembered, found, facts.now)
         return [dataclasses.replace(one, silent_since=silent.get(one.minion_id)) for one in found]
 
     def _problems(self, spec: Spec, seen: Snapshot) -> list[str]:
