@@ -37,6 +37,7 @@ print(json.dumps({
     "modules": sorted(name for name in modules if name.startswith("hart.")),
     "states": sorted(name for name in salt.loader.states(
         {**opts, "__role": "master"}, {}, {}, {}) if name.startswith("hart.")),
+    "engine": "hart.start" in salt.loader.engines({**opts, "__role": "master"}, {}, {}, {}),
     "outputter": "hart" in salt.loader.outputters(opts),
     "doc": modules["sys.doc"]("hart.info")["hart.info"],
     "drivers": sorted(drivers.schemas()),
@@ -67,8 +68,9 @@ def test_salt_finds_the_runner_and_the_execution_module(environment: Path, there
     assert there["package"] == str(environment / SITE / "hart_salt/__init__.py")
     assert {"hart.create", "hart.destroy", "hart.check"} <= set(there["runner"])
     assert there["version"]["versions"]["runner"] == str(environment / SITE / "hart_salt/runners/hart.py")
-    assert there["modules"] == ["hart.info", "hart.peer_keys", "hart.sealed"]
-    assert (there["states"], there["outputter"]) == (["hart.absent", "hart.present", "hart.scaled"], True)
+    assert there["modules"] == ["hart.info", "hart.interruption", "hart.peer_keys", "hart.sealed"]
+    assert there["states"] == ["hart.absent", "hart.fleet", "hart.present", "hart.scaled"]
+    assert (there["outputter"], there["engine"]) == (True, True)
     assert "salt -G roles:app hart.info" in there["doc"]
 
 
