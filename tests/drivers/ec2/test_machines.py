@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 import gzip
 from collections.abc import Mapping
 
@@ -118,6 +119,23 @@ def test_metadata_has_values_and_lists_of_names() -> None:
     assert b"placement/" in ask("GET", "/latest/meta-data/", one)[2].split(b"\n")
     for path in ("/latest/meta-data/public-keys/", "/1.0.0/meta-data", "/latest/nothing", "/latest/meta-data/mac/x"):
         assert ask("GET", path, one)[0] == 404
+
+
+@pytest.mark.parametrize("action", ["", "terminate"])
+def test_every_name_in_a_list_exists_because_cloud_init_reads_all_of_them(action: str) -> None:
+    notices = metadata_ec2.notices(action, "2026-11-30T12:00:00Z")
+    fields = {"spot": lambda: notices.get("spot"), "events": lambda: notices.get("events")}
+    answer = metadata_ec2.service(dataclasses.replace(SPEC, metadata=fields), INTERFACES, ())
+    given = {metadata_ec2.TOKEN: answer("PUT", PATH, {TTL.replace("_", "-"): "60"})[2].decode()}
+
+    def walk(path: str) -> list[str]:
+        status, _, body, *_ = answer("GET", path, given)
+        assert status == 200, path
+        return (
+            [path, *(it for name in body.decode().split() for it in walk(path + name))] if path[-1] == "/" else [path]
+        )
+
+    assert ("/latest/meta-data/spot/instance-action" in walk("/latest/meta-data/")) == bool(action)
 
 
 def test_a_private_machine_has_no_public_address_and_a_route_through_its_only_interface() -> None:

@@ -29,7 +29,6 @@ UNAUTHORIZED: Reply = (401, "text/html", b"<html><title>401 - Unauthorized</titl
 
 def service(spec: Instance, interfaces: tuple[Interface, ...], dns: tuple[str, ...]) -> Provider:
     """Return the function that answers for an instance."""
-    tree = ec2(spec, interfaces)
     tokens: set[str] = set()
 
     def answer(method: str, path: str, headers: Mapping[str, str]) -> Reply:
@@ -37,7 +36,7 @@ def service(spec: Instance, interfaces: tuple[Interface, ...], dns: tuple[str, .
             return _token(tokens, path, headers)
         if headers.get(TOKEN) not in tokens:
             return UNAUTHORIZED
-        return _from_tree(tree, path)
+        return _from_tree(ec2(spec, interfaces), path)
 
     return answer
 
@@ -63,7 +62,10 @@ def ec2(spec: Instance, interfaces: tuple[Interface, ...]) -> dict[str, Any]:
     the instance. If ``spec.metadata`` is a mapping, it adds its fields to ``meta-data``; a function returns the present
     value of a field, or None. There is no SSH key, because hart passes none.
     """
-    extra = {} if callable(spec.metadata) else dict(spec.metadata)
+    fields = {} if callable(spec.metadata) else dict(spec.metadata)
+    present = {name: value() if callable(value) else value for name, value in fields.items()}
+    # A name in a list that then does not exist stops cloud-init.
+    extra = {name: value for name, value in present.items() if value is not None}
     by_kind = {interface.kind: interface for interface in interfaces}
     primary, private = interfaces[0], by_kind["private"].address
     public = {"public-ipv4": by_kind["public"].address} if "public" in by_kind else {}
@@ -101,7 +103,6 @@ def _from_tree(tree: Mapping[str, Any], path: str) -> Reply:
     found: Any = tree if VERSION.fullmatch(version) else None
     for part in parts:
         found = found.get(part) if isinstance(found, Mapping) else None
-        found = found() if callable(found) else found
     if found is None:
         return MISSING
     if isinstance(found, Mapping):
