@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
+import contextlib
 import logging
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, field
 from itertools import pairwise
 from pathlib import Path
@@ -11,6 +12,7 @@ from typing import Any
 
 import pytest
 
+from hart_salt.base.errors import HartError
 from hart_salt.fleets import engine_process, pace
 from hart_salt.fleets.engine_files import EngineFiles
 from hart_salt.fleets.engine_process import Engine, Settings
@@ -194,3 +196,63 @@ def test_the_master_has_a_moment_to_start_before_the_first_look(
     clock = Clock([GOOD])
     clock.run(tmp_path)
     assert clock.looks == [1005]
+
+
+class Salt:
+    """The master as the process of the engine sees it: its parent, its bus, and the looks that it has made."""
+
+    def __init__(self, monkeypatch: pytest.MonkeyPatch) -> None:
+        self.lives = True
+        self.asked: list[Mapping[str, Any]] = []
+        self.fired: list[str] = []
+        self.slept: list[float] = []
+        self.refusals: list[Exception] = []
+        monkeypatch.setattr("os.getppid", lambda: 7 if self.lives else 1)
+        monkeypatch.setattr("time.sleep", self.sleep)
+        monkeypatch.setattr("hart_salt.fleets.child.ask", self.ask)
+        monkeypatch.setattr("hart_salt.master.client.Master", lambda opts: self)
+
+    def fire(self, tag: str, data: Mapping[str, Any]) -> None:
+        self.fired.append(tag)
+
+    @contextlib.contextmanager
+    def wakes(self, wake: Callable[[], None]) -> Iterator[None]:
+        if self.refusals:
+            raise self.refusals.pop()
+        yield
+
+    def ask(self, request: Mapping[str, Any], lives: Callable[[], bool]) -> dict[str, Any]:
+        assert lives()
+        self.asked.append(request)
+        self.lives = False
+        return GOOD
+
+    def sleep(self, seconds: float) -> None:
+        self.slept.append(seconds)
+        self.lives = bool(self.refusals) or not self.slept[2:]
+
+
+def test_the_process_looks_until_its_master_ends(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    salt = Salt(monkeypatch)
+    engine_process.run({}, Settings("/etc/salt/master", str(tmp_path), 60.0, "/srv/hart.toml"))
+    assert [(one["conf_file"], one["config"]) for one in salt.asked] == [("/etc/salt/master", "/srv/hart.toml")]
+    assert (salt.slept, salt.fired) == ([], [])
+
+
+def test_a_bus_that_cannot_be_reached_is_logged_once_and_tried_again(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    salt = Salt(monkeypatch)
+    salt.refusals = [OSError("quotes anything"), OSError(), HartError("the bus is down")]
+    engine_process.run({}, Settings("/etc/salt/master", str(tmp_path), 60.0))
+    assert salt.slept == [pace.LEAST] * 3
+    assert [record.getMessage() for record in caplog.records] == [
+        "hart engine: the bus is down", "hart engine: OSError"
+    ]  # fmt: skip
+
+
+def test_with_wrong_settings_it_does_nothing_until_the_master_ends(monkeypatch: pytest.MonkeyPatch) -> None:
+    salt = Salt(monkeypatch)
+    engine_process.idle()
+    assert salt.slept == [engine_process.TICK] * 3
+    assert salt.asked == []
