@@ -14,6 +14,7 @@ import errno
 import functools
 import logging
 import os
+import re
 import signal
 import socket
 from collections.abc import AsyncIterator, Awaitable, Callable, Coroutine, Iterator
@@ -72,7 +73,8 @@ def key_fingerprint(line: str) -> str:
     """
     try:
         return asyncssh.import_public_key(line).get_fingerprint()
-    except (asyncssh.KeyImportError, UnicodeError):
+    # asyncssh makes a pattern of what follows BEGIN, which is the key itself if somebody joined its lines.
+    except (asyncssh.KeyImportError, UnicodeError, re.error):
         raise ValueError("not an OpenSSH public key line") from None
 
 

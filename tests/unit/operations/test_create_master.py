@@ -40,7 +40,12 @@ def test_a_key_line_is_accepted_with_its_comment() -> None:
     assert create_master.options({"authorize_key": f" {LINE} "}).authorize_key == LINE
 
 
-@pytest.mark.parametrize("value", [PRIVATE, PRIVATE.replace("\n", " "), "/root/.ssh/id.pub", f"{LINE}\n{LINE}", 7, ""])
+@pytest.mark.parametrize(
+    "value",
+    [PRIVATE, PRIVATE.replace("\n", " "),
+     "-----BEGIN OPENSSH PRIVATE KEY----- b3B+++c -----END OPENSSH PRIVATE KEY-----",
+     "/root/.ssh/id.pub", f"{LINE}\n{LINE}", 7, ""],
+)  # fmt: skip
 def test_text_that_is_not_a_public_key_line_is_refused_and_not_quoted(value: Any) -> None:
     with pytest.raises(ConfigError) as caught:
         create_master.options({"authorize_key": value})
