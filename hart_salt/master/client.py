@@ -2,8 +2,8 @@
 The salt-master: its facts, its event bus, its jobs; with its keys, minions and configuration.
 
 All methods block, and none may run in a thread with a running event loop, because Salt starts its own loops. ``Master``
-is called from one thread at a time (``service`` ensures that), except ``Events`` and the methods of ``minions``, which
-make their own connections and run in parallel.
+is called from one thread at a time (``service`` ensures that), except ``Listener`` and the methods of ``minions``,
+which make their own connections and run in parallel.
 """
 
 from __future__ import annotations
@@ -30,7 +30,7 @@ from hart_salt.base import faults, logs
 from hart_salt.base.errors import EnvironmentFault, Refused
 from hart_salt.master.configuration import Configuration
 from hart_salt.master.keys import SENDING, Keys
-from hart_salt.master.listener import EVENT_BUS_TIMEOUT, Events, Wakes
+from hart_salt.master.listener import EVENT_BUS_TIMEOUT, Listener, of_interruptions, of_minions
 from hart_salt.master.minions import Minions, user_of
 from hart_salt.master.record_cache import RecordCache, server_of
 from hart_salt.master.states import unknown_states
@@ -174,13 +174,13 @@ class Master:
         opts = self._opts if listen else {**self._opts, **SENDING}
         return salt.utils.event.get_event("master", self._opts["sock_dir"], opts=opts, listen=listen)
 
-    def events(self, on_start: Callable[[str], None], on_answer: Callable[[str, str], None]) -> Events:
-        """Listen for start events and for answers to ``ask_for_answers``; see ``Events``."""
-        return Events(lambda: self._event_bus(listen=True), on_start, on_answer)
+    def events(self, on_start: Callable[[str], None], on_answer: Callable[[str, str], None]) -> Listener:
+        """Listen for start events and for answers to ``ask_for_answers``; see ``of_minions``."""
+        return of_minions(lambda: self._event_bus(listen=True), on_start, on_answer)
 
-    def wakes(self, on_wake: Callable[[], None]) -> Wakes:
-        """Listen for events that announce an interruption; see ``Wakes``."""
-        return Wakes(lambda: self._event_bus(listen=True), on_wake)
+    def wakes(self, on_wake: Callable[[], None]) -> Listener:
+        """Listen for events that announce an interruption; see ``of_interruptions``."""
+        return of_interruptions(lambda: self._event_bus(listen=True), on_wake)
 
     def unknown_states(self, names: Sequence[str], saltenv: str) -> list[str]:
         """Return a sentence for each SLS name that the master's file server does not have; see ``states.py``."""

@@ -27,12 +27,19 @@ INTERRUPTION = "hart/interruption"
 class Listener:
     """A context manager whose thread receives events; it listens from the moment that it is entered."""
 
-    #: the beginning of the tags, and more exactly the beginnings of those that count
-    _PREFIX = "salt/"
-    _WANTED: tuple[bytes, ...] = WANTED
+    def __init__(
+        self, connect: Callable[[], Any], hear: Callable[[str, Any], None], prefix: str, wanted: tuple[bytes, ...]
+    ) -> None:
+        """
+        Keep the arguments.
 
-    def __init__(self, connect: Callable[[], Any]) -> None:
+        ``hear`` is called in the thread with the tag and the data of each event. ``prefix`` is the beginning of all
+        their tags, and ``wanted`` has the beginnings of those that count.
+        """
         self._connect = connect
+        self._hear = hear
+        self._prefix = prefix
+        self._wanted = wanted
         self._stop = threading.Event()
         self._listening = threading.Event()
         self._thread = threading.Thread(target=self._listen, name="hart-events", daemon=True)
@@ -63,7 +70,7 @@ class Listener:
                 subscriber.io_loop.run_sync(functools.partial(self._receive, bus, inner))
                 continue
             # Without match_type, a setting of the master would decide how tags match.
-            event = bus.get_event(wait=LULL, tag=self._PREFIX, full=True, match_type="startswith", auto_reconnect=False)
+            event = bus.get_event(wait=LULL, tag=self._prefix, full=True, match_type="startswith", auto_reconnect=False)
             if event:
                 self._hear(event["tag"], event["data"])
 
@@ -75,51 +82,37 @@ class Listener:
         new minions, that would take seconds.
         """
         while not self._stop.is_set() and (raw := await inner.recv(timeout=LULL)):
-            if raw.startswith(self._WANTED):
+            if raw.startswith(self._wanted):
                 self._hear(*bus.unpack(raw))
 
-    def _hear(self, tag: str, data: Any) -> None:
-        """Do something about an event, in the thread."""
-        raise NotImplementedError
+
+#: the tags of what minions send: their start, and the return of a job
+_START = re.compile("salt/minion/(?P<minion_id>[^/]+)/start")
+_RETURN = re.compile("salt/job/[^/]+/ret/(?P<minion_id>[^/]+)")
 
 
-class Events(Listener):
+def of_minions(
+    connect: Callable[[], Any], on_start: Callable[[str], None], on_answer: Callable[[str, str], None]
+) -> Listener:
     """
-    Receives minions' events.
+    Return the listener to minions' events.
 
     ``on_start`` is called in the thread with the minion id of each start event, ``on_answer`` with the minion id and
     the text of each answer to ``QUESTION``; the receiver must check the answer.
     """
 
-    _START = re.compile("salt/minion/(?P<minion_id>[^/]+)/start")
-    _RETURN = re.compile("salt/job/[^/]+/ret/(?P<minion_id>[^/]+)")
+    def hear(tag: str, data: Any) -> None:
+        if start := _START.fullmatch(tag):
+            on_start(start["minion_id"])
+        elif (answer := _RETURN.fullmatch(tag)) and (said := _said(data)):
+            on_answer(answer["minion_id"], said)
 
-    def __init__(
-        self, connect: Callable[[], Any], on_start: Callable[[str], None], on_answer: Callable[[str, str], None]
-    ) -> None:
-        super().__init__(connect)
-        self._on_start = on_start
-        self._on_answer = on_answer
-
-    def _hear(self, tag: str, data: Any) -> None:
-        if start := self._START.fullmatch(tag):
-            self._on_start(start["minion_id"])
-        elif (answer := self._RETURN.fullmatch(tag)) and (said := _said(data)):
-            self._on_answer(answer["minion_id"], said)
+    return Listener(connect, hear, "salt/", WANTED)
 
 
-class Wakes(Listener):
-    """Receives the events that announce an interruption; ``on_wake`` is called in the thread for each of them."""
-
-    _PREFIX = INTERRUPTION
-    _WANTED = (INTERRUPTION.encode(),)
-
-    def __init__(self, connect: Callable[[], Any], on_wake: Callable[[], None]) -> None:
-        super().__init__(connect)
-        self._on_wake = on_wake
-
-    def _hear(self, tag: str, data: Any) -> None:
-        self._on_wake()
+def of_interruptions(connect: Callable[[], Any], on_wake: Callable[[], None]) -> Listener:
+    """Return the listener to events that announce an interruption; ``on_wake`` is called in the thread for each."""
+    return Listener(connect, lambda _tag, _data: on_wake(), INTERRUPTION, (INTERRUPTION.encode(),))
 
 
 def _said(data: Any) -> str:

@@ -11,7 +11,7 @@ from typing import Any
 
 import pytest
 
-from hart_salt.master.listener import QUESTION, Events, Wakes
+from hart_salt.master.listener import QUESTION, Listener, of_interruptions, of_minions
 
 
 class Bus:
@@ -89,7 +89,7 @@ class Heard:
             return self.starts
 
 
-def listen(*buses: Bus | Exception) -> tuple[Events, Heard]:
+def listen(*buses: Bus | Exception) -> tuple[Listener, Heard]:
     """A listener that gets one of ``buses`` after the other, and its hearer."""
     heard, left = Heard(), list(buses)
 
@@ -99,7 +99,7 @@ def listen(*buses: Bus | Exception) -> tuple[Events, Heard]:
             raise bus
         return bus
 
-    return Events(connect, heard.start, heard.answer), heard
+    return of_minions(connect, heard.start, heard.answer), heard
 
 
 @pytest.mark.parametrize("kind", [Bus, NewBus])
@@ -164,7 +164,7 @@ def test_the_engine_is_woken_up_by_interruptions_only(old: bool) -> None:
             twice.set()
 
     buses = [bus]
-    with Wakes(lambda: buses.pop() if buses else InterruptionBus(), wake):
+    with of_interruptions(lambda: buses.pop() if buses else InterruptionBus(), wake):
         assert twice.wait(300)
     assert len(woken) == 2
     assert bus.unpacked == ([] if old else ["hart/interruption", "hart/interruption/web-1"])
