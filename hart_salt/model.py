@@ -128,6 +128,10 @@ class Node:
     digest: str = ""
     #: when it is due to be destroyed, in whole seconds since the epoch; None: never
     ends: float | None = None
+    #: the id of the baked image that it boots, which ``settings.image`` also holds; None: it boots a plain image
+    baked: str | None = None
+    #: what the user needs to know about how it is planned, a sentence each
+    notes: tuple[str, ...] = ()
 
     @property
     def place(self) -> NodePlace:
@@ -281,6 +285,58 @@ class Price:
 
     amount: float
     currency: str = "USD"
+
+
+#: states of a baked image at its provider
+IMAGE_PENDING, IMAGE_AVAILABLE, IMAGE_FAILED = "pending", "available", "failed"
+
+
+@dataclass(frozen=True)
+class NewImage:
+    """What a new image of an instance is called, and what its tags say."""
+
+    #: unique, of letters, digits and hyphens, at most 63 characters: ``hart-<role>-<time>-<batch>``
+    name: str
+    role: str
+    #: the call that makes it
+    batch: str
+    #: what it is made from, as ``planning/digest.py`` writes it
+    digest: str
+    #: the version of Salt in it, such as ``3008.3``
+    release: str
+    #: the region of the instance
+    region: str
+    #: ``amd64`` or ``arm64``; empty if unknown
+    arch: str = ""
+
+
+@dataclass(frozen=True)
+class BakedImage:
+    """An image that hart made of a node, as its provider reports it."""
+
+    #: the value for the setting ``image``
+    image_id: str
+    name: str
+    #: ``pending``, ``available`` or ``failed``
+    state: str
+    #: whether it has the mark of ``finish_image``; one without it is half made, and no node is made of it
+    complete: bool = False
+    role: str | None = None
+    batch: str = ""
+    digest: str | None = None
+    release: str | None = None
+    #: ``amd64`` or ``arm64``; empty if unknown
+    arch: str = ""
+    #: where instances can be made of it; empty: in every region
+    regions: tuple[str, ...] = ()
+    #: seconds since the epoch
+    created: float | None = None
+    #: what the provider bills, in GB; None if it does not report it
+    size_gb: float | None = None
+    #: the smallest disk of an instance that is made of it, in GB; None if the provider does not report it
+    disk_gb: float | None = None
+    #: why the provider gave it up, in words; empty if it did not
+    problem: str = ""
 
 
 @dataclass(frozen=True)

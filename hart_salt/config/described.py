@@ -58,6 +58,8 @@ UNITS = {
     "start_timeout": "seconds",
     "api_timeout": "seconds",
     "log_days": "days",
+    "image_timeout": "seconds",
+    "bake_keep": "images",
     "max_calls": "calls",
     "max_monthly_price": "per month",
     "max_nodes": "nodes",

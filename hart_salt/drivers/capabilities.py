@@ -12,7 +12,7 @@ from collections.abc import Callable, Collection, Mapping, Sequence
 from typing import Any
 
 from hart_salt.drivers.contract import Driver
-from hart_salt.model import AddressRequest, Candidate, Instance, IpAddress, Size
+from hart_salt.model import AddressRequest, BakedImage, Candidate, Instance, IpAddress, NewImage, Size
 
 
 class Addresses(abc.ABC):
@@ -119,6 +119,26 @@ class ResizeSupport(Driver):
         """Implement ``Driver.resize``."""
 
 
+class SnapshotSupport(Driver):
+    """Images that hart makes of nodes, ``hart.list_images``, and the setting ``image: baked``."""
+
+    @abc.abstractmethod
+    def make_image(self, instance: Instance, new: NewImage) -> BakedImage:
+        """Implement ``Driver.make_image``."""
+
+    @abc.abstractmethod
+    def baked_images(self, region: str | None = None) -> list[BakedImage]:
+        """Implement ``Driver.baked_images``."""
+
+    @abc.abstractmethod
+    def finish_image(self, image: BakedImage) -> None:
+        """Implement ``Driver.finish_image``."""
+
+    @abc.abstractmethod
+    def delete_image(self, image: BakedImage) -> None:
+        """Implement ``Driver.delete_image``."""
+
+
 class SpotSupport(Driver):
     """Spot instances, which the provider can take away at short notice: ``hart.interruption`` on their minions."""
 
@@ -144,5 +164,6 @@ class TagSupport(Driver):
 
 
 CAPABILITIES: tuple[type[Driver], ...] = (
-    AddressSupport, AdoptionSupport, PowerSupport, ResizeSupport, SpotSupport, TagSupport,
+    AddressSupport, AdoptionSupport, PowerSupport, ResizeSupport, SnapshotSupport,
+    SpotSupport, TagSupport,
 )  # fmt: skip

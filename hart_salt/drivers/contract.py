@@ -16,6 +16,7 @@ from typing import Any, ClassVar
 
 from hart_salt.base.errors import InvalidRequest, Refused
 from hart_salt.config.schema import Provider, Schema
+from hart_salt.drivers.image_verbs import ImageVerbs
 from hart_salt.drivers.outage import BEGINNING as BEGINNING
 from hart_salt.drivers.outage import READING as READING
 from hart_salt.drivers.outage import Outage
@@ -36,7 +37,7 @@ from hart_salt.model import (
 )
 
 
-class Driver(abc.ABC):
+class Driver(ImageVerbs, abc.ABC):
     """One provider during one call of hart."""
 
     schema: ClassVar[Schema]
@@ -71,7 +72,7 @@ class Driver(abc.ABC):
         #: how long to wait for a server that cannot be reached; the caller sets its ``limit``
         self.outage = Outage(provider.name)
 
-    def ask_again(self) -> None:  # noqa: B027 - most drivers keep no answers
+    def ask_again(self) -> None:
         """Forget the answers that were kept from earlier calls of hart: what follows asks the provider."""
 
     @abc.abstractmethod
@@ -152,7 +153,7 @@ class Driver(abc.ABC):
         Raises ``Protected`` if the provider's own deletion protection is on. The caller checks hart's mark.
         """
 
-    def protect(self, instance: Instance, *, on: bool) -> None:  # noqa: B027 - without it, only the record protects
+    def protect(self, instance: Instance, *, on: bool) -> None:
         """
         Mark an instance as protected, or remove every protection from it. Idempotent.
 
@@ -164,7 +165,7 @@ class Driver(abc.ABC):
         Raises ``NotFound`` if the instance is gone; without ``on`` that is a success.
         """
 
-    def set_end(self, instance: Instance, ends: float | None) -> None:  # noqa: B027 - without it, the record says it
+    def set_end(self, instance: Instance, ends: float | None) -> None:
         """
         Write into the tag ``hart-ends`` when the node is due to be destroyed; None removes the tag. Idempotent.
 
@@ -182,7 +183,7 @@ class Driver(abc.ABC):
         """
         return ()
 
-    def keep_volumes(self, instance: Instance) -> None:  # noqa: B027 - most drivers keep no volumes
+    def keep_volumes(self, instance: Instance) -> None:
         """
         Make the volumes stay that the node's settings keep, as ``settle`` does. Idempotent.
 
@@ -254,7 +255,7 @@ class Driver(abc.ABC):
         """Find out whether the account's limits allow ``count`` more such nodes; as for ``check_rights``."""
         return None
 
-    def settle(self, instance: Instance) -> None:  # noqa: B027 - most drivers have nothing to do here
+    def settle(self, instance: Instance) -> None:
         """Do the driver's part of sealing: detach what ``access`` attached to this instance."""
 
     def leftovers(self) -> list[Leftover]:
@@ -266,7 +267,7 @@ class Driver(abc.ABC):
         """
         return []
 
-    def remove(self, leftover: Leftover) -> None:  # noqa: B027 - never called for a driver without leftovers
+    def remove(self, leftover: Leftover) -> None:
         """Remove one of ``leftovers``. Idempotent: an absent resource is a success."""
 
     def addresses(self, instance: Instance) -> Sequence[IpAddress]:

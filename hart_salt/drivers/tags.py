@@ -7,7 +7,7 @@ from collections.abc import Iterable, Mapping
 from datetime import datetime
 from typing import Any
 
-from hart_salt.model import LAST_SECOND, Node
+from hart_salt.model import LAST_SECOND, BakedImage, NewImage, Node
 
 #: the prefix of the tag with the minion id of an imported instance that has another name
 MINION = "hart-minion:"
@@ -16,9 +16,12 @@ PROTECTED = "hart-protected"
 #: names of the tags that say what a node was made from, and when it is due to be destroyed (whole seconds since the
 #: epoch)
 DIGEST, ENDS = "hart-digest", "hart-ends"
+#: names of the tags of a baked image: the version of Salt in it, its architecture, and the mark of a complete one
+RELEASE, ARCH, COMPLETE = "hart-release", "hart-arch", "hart-complete"
 LONGEST = 63  #: characters of a label's value at Compute Engine and Hetzner
 #: prefixes of the tags by which hart knows instances; users cannot set such tags
-OWN_TAGS = ("hart-owner:", "hart-batch:", "hart-role:", "hart-address:", PROTECTED, DIGEST, ENDS, MINION)
+OWN_TAGS = ("hart-owner:", "hart-batch:", "hart-role:", "hart-address:", PROTECTED, DIGEST, ENDS, MINION,
+            RELEASE, ARCH, COMPLETE)  # fmt: skip
 #: the prefixes that an imported instance has, beside the tag ``hart`` itself
 ADOPTED = ("hart-owner:", "hart-role:", MINION)
 
@@ -52,6 +55,12 @@ def marks(node: Node) -> dict[str, str]:
 def end_mark(ends: float | None) -> dict[str, str]:
     """Return the tag, by name, that says when a node ends; nothing for a node that never ends."""
     return {} if ends is None else {ENDS: str(int(ends))}
+
+
+def image_marks(image: NewImage | BakedImage) -> dict[str, str]:
+    """Return the tags of a baked image, by name, beside those of owner, batch, role and completeness."""
+    found = {DIGEST: image.digest, RELEASE: image.release, ARCH: image.arch}
+    return {name: value for name, value in found.items() if value}
 
 
 def digest_in(text: Any) -> str | None:

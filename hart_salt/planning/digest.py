@@ -35,15 +35,19 @@ DIGITS = 8  #: of each part's digest
 #: common settings that are no part of ``settings``: parts of their own, places, names, what changes nothing on the
 #: machine, and what can change on an existing node (tags, protection, its end)
 LEFT_OUT = frozenset(
-    ["size", "image", "salt_version", "region", "zone", "connect_via", "role_naming_scheme", "tags", "drain", "protect"]
-    + ["ttl", "keep_failed", "log_days", "boot_timeout", "bootstrap_timeout", "ready_timeout", "apply_timeout"]
-    + ["drain_timeout", "start_timeout"]
+    ["size", "image", "base_image", "salt_version", "region", "zone", "connect_via", "role_naming_scheme", "tags"]
+    + ["drain", "protect", "ttl", "keep_failed", "log_days", "boot_timeout", "bootstrap_timeout", "ready_timeout"]
+    + ["apply_timeout", "drain_timeout", "start_timeout", "image_timeout"]
+    # What is only for the next image: a node differs once there is one.
+    + ["bake", "bake_keep"]
     # The masters' addresses: a master that is added to a cluster must not renew all fleets, and each master of a
     # cluster has its own.
     + ["saltmaster"]
     # The user's part of it is there without the masters' addresses.
     + ["minion_config"]
 )
+#: settings that matter to a baked image, beside its parts and the minion configuration
+IN_IMAGES = frozenset(["salt_source", "salt_repo", "salt_repo_key", "security_upgrades"])
 #: options of drivers that are left out: where the master connects from, and labels, which are tags
 LEFT_OUT_OPTIONS = frozenset(["connect_from", "labels"])
 
@@ -70,6 +74,41 @@ def digest_of(node: Node, info: MasterInfo, secrets: Secrets) -> str:
         "bootstrap": BOOTSTRAP,
     }
     return "-".join([FORMAT, *(_short(name, made_from[name]) for name in PARTS)])
+
+
+def with_image(digest: str, image_id: str) -> str:
+    """Return the digest of the same node, made from this baked image."""
+    return _with_part(digest, "image", ["baked", image_id])
+
+
+def with_plain_image(digest: str, image: str) -> str:
+    """Return the digest of the same node with this value of the setting ``image``."""
+    return _with_part(digest, "image", image)
+
+
+def is_made_from(digest: str | None, image_id: str) -> bool:
+    """Return whether a digest is that of a node which was made from this baked image."""
+    return bool(digest and _TEXT.fullmatch(digest)) and with_image(digest or "", image_id) == digest
+
+
+def digest_of_image(node: Node, info: MasterInfo, secrets: Secrets, states: Any) -> str:
+    """
+    Return what a baked image of a node is made from: nothing of it that matters only to one node.
+
+    ``states`` are those that are applied before the image is made, as the setting ``bake`` has them.
+    """
+    hidden = _Hidden(secrets)
+    common = node.settings.model_dump(exclude_defaults=True, include=set(IN_IMAGES))
+    digest = digest_of(node, info, secrets)
+    digest = _with_part(digest, "size", None)
+    digest = _with_part(digest, "image", hidden.of([node.settings.base_image, states]))
+    return _with_part(digest, "settings", hidden.of({"common": common, "minion_config": _minion_config(node)}))
+
+
+def _with_part(digest: str, name: str, value: Any) -> str:
+    parts = digest.split("-")
+    parts[1 + PARTS.index(name)] = _short(name, value)
+    return "-".join(parts)
 
 
 def differences(old: str | None, new: str) -> tuple[str, ...]:
@@ -106,8 +145,11 @@ def _settings(node: Node) -> dict[str, Any]:
     """Return the settings that matter to the machine, without those that equal their default."""
     common = node.settings.model_dump(exclude_defaults=True, exclude=set(LEFT_OUT))
     options = node.options.model_dump(exclude_defaults=True, exclude=set(LEFT_OUT_OPTIONS))
-    minion_config = {name: value for name, value in chosen_by_user(node).items() if name != "master"}
-    return {"common": common, "options": options, "minion_config": minion_config}
+    return {"common": common, "options": options, "minion_config": _minion_config(node)}
+
+
+def _minion_config(node: Node) -> dict[str, Any]:
+    return {name: value for name, value in chosen_by_user(node).items() if name != "master"}
 
 
 class _Hidden:

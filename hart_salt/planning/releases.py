@@ -52,3 +52,15 @@ def refusal(image: str) -> str:
     if not cannot_boot(image):
         return ""
     return f"image: hart cannot boot {image}, only {BOOTABLE}; salt-run hart.list_images shows their code names"
+
+
+def version_pattern(version: str) -> str:
+    """
+    Return the extended regular expression for the Debian package versions that ``version`` means.
+
+    ``3008`` and ``3008.*`` are a series; ``3008.3`` is that release in any packaging, and not 3008.30.
+    """
+    release = version.removesuffix(".*")
+    if "." not in release:
+        return rf"^{release}\."
+    return "^" + release.replace(".", r"\.") + "([^0-9].*)?$"

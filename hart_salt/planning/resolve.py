@@ -22,10 +22,13 @@ from hart_salt.config.settings import Section, Settings
 from hart_salt.config.validation import check_section
 from hart_salt.model import MasterInfo, Node
 from hart_salt.planning import minion_config
+from hart_salt.planning.baked import BAKED
 from hart_salt.planning.digest import digest_of
 
 __all__ = ["UNKNOWN_ID", "build_minion_id", "check_minion_id", "choose_for", "choose_provider", "resolve", "show"]
 
+#: the image if no layer names one
+PLAIN_IMAGE = str(Settings.model_fields["image"].default)
 SALTMASTER = "hart:saltmaster"
 #: the parameters of the runner's functions besides settings, to suggest for an unknown argument
 PARAMETERS = ("role", "provider", "region", "count", "config", "test")
@@ -52,6 +55,8 @@ class _Merged:
     values: dict[str, Any] = field(default_factory=dict, repr=False)
     set_by: dict[str, str] = field(default_factory=dict)
     faults: list[Fault] = field(default_factory=list)
+    #: the last image of the layers that is not a baked one
+    plain_image: str = PLAIN_IMAGE
     #: what prevents a new node, but not a look at the settings of an existing one
     objections: list[Fault] = field(default_factory=list)
 
@@ -243,6 +248,8 @@ def _merge_layers(catalogue: Catalogue, layers: Sequence[_Layer], driver: str) -
             if problem:
                 merged.faults.append(Fault(path, problem))
                 continue
+            if name == "image" and kept not in BAKED:
+                merged.plain_image = str(kept)
             merged.values = merge(merged.values, {name: kept})
             merged.set_by[name] = path
             if isinstance(kept, Mapping):
@@ -264,6 +271,7 @@ def _node(
 ) -> Node | None:
     """Return the node without the parts that depend on its id; None if its settings have faults."""
     values = merged.values
+    _choose_base_image(merged, role)
     section_path = f"hart:roles:{role}" if role else f"hart:providers:{provider.name}"
     defaults = {"region": schema.default_region, "size": schema.default_size}
     for name, default in defaults.items():
@@ -301,6 +309,16 @@ def _node(
         if not minion_config.has_master(node):
             merged.objections.append(Fault(SALTMASTER, NO_SALTMASTER))
     return replace(node, minion_config=merge(made, minion_config.chosen_by_user(node)))
+
+
+def _choose_base_image(merged: _Merged, role: str | None) -> None:
+    """Set the image under the baked ones. Without a role there are no baked ones."""
+    values = merged.values
+    values["base_image"] = values.get("base_image") or merged.plain_image
+    if values["base_image"] in BAKED:
+        merged.faults.append(Fault(merged.set_by["base_image"], "must name an image that is not a baked one"))
+    if role is None and values.get("image") in BAKED:
+        values["image"] = values["base_image"]
 
 
 def _with_all_masters(

@@ -20,10 +20,10 @@ import jinja2.ext
 
 from hart_salt.node.bootstrap.document import Result, parse_result
 from hart_salt.planning.minion_config import MODULES
+from hart_salt.planning.releases import version_pattern
 
 __all__ = [
     "Commands", "InstallSpec", "Result", "Script", "commands", "module", "parse_result", "render", "seal_input",
-    "version_pattern",
 ]  # fmt: skip
 
 #: the script's directory on the node, below ``$HART_ROOT`` (which is empty on a whole machine)
@@ -129,18 +129,6 @@ def _environment() -> jinja2.Environment:
 def _mark(script: Script) -> str:
     """Return a string that identifies this script's node and reveals nothing else."""
     return hashlib.sha256(script.host_private_key.strip().encode()).hexdigest()[:16]
-
-
-def version_pattern(version: str) -> str:
-    """
-    Return the extended regular expression for the Debian package versions that ``version`` means.
-
-    ``3008`` and ``3008.*`` are a series; ``3008.3`` is that release in any packaging, and not 3008.30.
-    """
-    release = version.removesuffix(".*")
-    if "." not in release:
-        return rf"^{release}\."
-    return "^" + release.replace(".", r"\.") + "([^0-9].*)?$"
 
 
 @functools.cache

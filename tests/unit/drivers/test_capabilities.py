@@ -11,6 +11,7 @@ from hart_salt.drivers.capabilities import (
     AdoptionSupport,
     PowerSupport,
     ResizeSupport,
+    SnapshotSupport,
     SpotSupport,
     TagSupport,
 )
@@ -22,6 +23,7 @@ VERBS = {
     AdoptionSupport: ("candidates", "adopt", "release"),
     PowerSupport: ("power_on", "power_off", "reboot"),
     ResizeSupport: ("resize_objections", "resize"),
+    SnapshotSupport: ("make_image", "baked_images", "finish_image", "delete_image"),
     SpotSupport: ("interruptions",),
     TagSupport: ("tag_objections", "user_tags", "set_tags"),
 }
@@ -50,11 +52,12 @@ def test_who_mixes_one_in_has_to_do_all_of_it(capability: type[Driver]) -> None:
 
 
 def test_which_of_our_drivers_can_what() -> None:
-    addresses, adoption, power, resize, spot, tags = map(set, drivers.supported().values())
+    addresses, adoption, power, resize, snapshots, spot, tags = map(set, drivers.supported().values())
     assert addresses >= {"do", "vultr"}
     assert not addresses & {"ec2", "gce", "local"}
     assert adoption == resize == tags == set(drivers.OWN) - {"local"}
     assert power == set(drivers.OWN)
+    assert snapshots <= set(drivers.OWN)
     assert spot == {"ec2", "gce"}
 
 

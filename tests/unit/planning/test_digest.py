@@ -37,14 +37,15 @@ OWN_PARTS = {"size": "size", "image": "image", "salt_version": "release"}
 ENTERING: Mapping[str, Any] = {
     "minion_config": {"log_level": "info"}, "script": "/srv/setup.sh", "apply": "highstate", "salt_source": "none",
     "salt_repo": "https://mirror.example.com/", "salt_repo_key": "/etc/hart/mirror.asc", "security_upgrades": "off",
-    "public_ip": False, "private_networking": True,
+    "public_ip": False, "private_networking": True, "baked_upgrades": "after",
 }  # fmt: skip
 #: common settings that do not enter, each with a value other than its default
 OUTSIDE: Mapping[str, Any] = {
     "region": "fra1", "zone": "z2", "saltmaster": ["m1.example.com", "m2.example.com"], "tags": ["blue"],
     "role_naming_scheme": "{role}-{unique_id}", "drain": "drained", "protect": True, "ttl": "8h", "keep_failed": True,
     "connect_via": "private", "log_days": 7, "boot_timeout": 1, "bootstrap_timeout": 2, "ready_timeout": 3,
-    "apply_timeout": 4, "drain_timeout": 5, "start_timeout": 6,
+    "apply_timeout": 4, "drain_timeout": 5, "start_timeout": 6, "image_timeout": 7,
+    "base_image": "bookworm", "bake": "highstate", "bake_keep": 8,
 }  # fmt: skip
 
 
