@@ -53,10 +53,11 @@ class ImageVerbs:
         """
         Return one image as the provider reports it now, or None if it does not exist.
 
-        It uses ``image_id`` and ``regions`` only. hart calls it to wait until an image is available. The default
+        It uses ``image_id``, ``name`` and ``regions`` only: some APIs give an image its id when it is available, and
+        ``image_id`` is empty until then. hart calls it to wait until an image is available. The default
         implementation searches ``baked_images``.
         """
-        return next((one for one in self.baked_images() if one.image_id == image.image_id), None)
+        return next((one for one in self.baked_images() if _is_same(one, image)), None)
 
     def finish_image(self, image: BakedImage) -> None:
         """
@@ -82,7 +83,7 @@ class ImageVerbs:
         """
         Delete an image and the disk snapshots that belong to it. Idempotent: an absent image is a success.
 
-        It uses ``image_id`` and ``regions`` only. An image that is still in the making is deleted too, after a bounded
+        It uses ``image_id``, ``name`` and ``regions`` only. An image that is still in the making is deleted too, after a bounded
         wait if the API insists on that.
         """
         raise InvalidRequest(f"{self.provider.name}: {self.no_snapshots}")
@@ -90,3 +91,8 @@ class ImageVerbs:
     def image_price(self, region: str) -> Price | None:
         """Return what one GB of an image costs in a month, before tax; None if it is not known."""
         return None
+
+
+def _is_same(one: BakedImage, image: BakedImage) -> bool:
+    """Return whether two reports are of one image; without an id, the name decides."""
+    return one.image_id == image.image_id if image.image_id else one.name == image.name
