@@ -35,6 +35,12 @@ class Settings:
     ignores_shutdown: bool = False
     #: the calls for another size are accepted and fail later
     fails_resize: bool = False
+    #: from the call that begins to make an image of an instance until the image is available
+    image_after: float = 0.0
+    #: images begin, and the provider gives them up later
+    fails_image: bool = False
+    #: maximum number of images that users made; None: no limit
+    image_limit: int | None = None
     #: check every answer against the vendor's description too
     check_answers: bool = False
 
