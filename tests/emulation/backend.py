@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import itertools
 import threading
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor, wait
 from dataclasses import dataclass, field
 from typing import Any, Protocol
@@ -35,7 +35,7 @@ class BootRequest:
     private_ip: str
     #: the image's slug, or its id as text
     image: str
-    #: the image's name, by which a back end finds a snapshot
+    #: the image's name; a back end finds a saved image by this or by ``image``
     image_name: str
     tags: tuple[str, ...]
     region: str
@@ -83,8 +83,19 @@ class Backend(Protocol):
     def start(self, instance_id: str) -> None:
         """Turn on a machine that is off; an unknown id is not an error."""
 
+    def save(self, instance_id: str, image: str) -> None:
+        """
+        Keep the disk of a machine that is off as an image, for requests with this ``image`` or ``image_name``.
+
+        The name is the provider's id of the image, or another text that no second image has. The machine can be killed
+        afterwards.
+        """
+
+    def forget(self, image: str) -> None:
+        """Remove a saved image. Machines that were made of it remain. An unknown image is not an error."""
+
     def close(self) -> None:
-        """End every machine."""
+        """End every machine, and remove every saved image."""
 
 
 class NoMachines:
@@ -97,6 +108,8 @@ class NoMachines:
         self.killed: list[str] = []
         #: what was turned off and on, in order: ``halt 7``
         self.power: list[str] = []
+        #: saved images, and the requests of the machines that they were made of
+        self.saved: dict[str, BootRequest] = {}
 
     def boot(self, request: BootRequest) -> None:
         """Store the request."""
@@ -135,9 +148,18 @@ class NoMachines:
         """Note it."""
         self.power.append(f"start {instance_id}")
 
+    def save(self, instance_id: str, image: str) -> None:
+        """Store the machine's request. Raises ``KeyError`` without that machine."""
+        self.saved[image] = self.booted[instance_id]
+
+    def forget(self, image: str) -> None:
+        """Drop the image."""
+        self.saved.pop(image, None)
+
     def close(self) -> None:
-        """Drop all requests."""
+        """Drop all requests and images."""
         self.booted.clear()
+        self.saved.clear()
 
 
 class Machines:
@@ -150,10 +172,16 @@ class Machines:
         self._pool = ThreadPoolExecutor(WORKERS, thread_name_prefix="machines")
         self._lock = threading.Lock()
         self._last: dict[str, Future[None]] = {}
+        #: image → what began to save it and to boot from it
+        self._uses: dict[str, list[Future[None]]] = {}
 
     def boot(self, request: BootRequest) -> None:
-        """Begin to boot a machine."""
-        self._submit(request.instance_id, lambda: self.backend.boot(request))
+        """Begin to boot a machine, after its image is saved."""
+        images = [image for image in {request.image, request.image_name} if image in self._uses]
+        after = [self._uses[image][0] for image in images]
+        booting = self._submit(request.instance_id, lambda: self.backend.boot(request), *after)
+        for image in images:
+            self._uses[image].append(booting)
 
     def kill(self, instance_id: str, *addresses: Addresses) -> None:
         """Begin to end a machine, after its boot."""
@@ -188,15 +216,25 @@ class Machines:
         """Begin to turn a machine on."""
         self._submit(instance_id, lambda: self.backend.start(instance_id))
 
-    def _submit(self, instance_id: str, work: Callable[[], object]) -> None:
+    def save(self, instance_id: str, image: str) -> None:
+        """Begin to save an image of a machine."""
+        self._uses[image] = [self._submit(instance_id, lambda: self.backend.save(instance_id, image))]
+
+    def forget(self, image: str) -> None:
+        """Begin to remove a saved image, after it is saved and the machines that are to boot from it have booted."""
+        uses = self._uses.pop(image, [])
+        self._submit(f"image {image}", lambda: self.backend.forget(image), *uses)
+
+    def _submit(self, subject: str, work: Callable[[], object], *after: Future[None]) -> Future[None]:
         # Work starts in the order of its submission, so the work that this waits for is already running.
         with self._lock:
-            before = self._last.get(instance_id)
-            self._last[instance_id] = self._pool.submit(self._run, instance_id, before, work)
+            before = [self._last[subject]] if subject in self._last else []
+            submitted = self._pool.submit(self._run, subject, [*before, *after], work)
+            self._last[subject] = submitted
+        return submitted
 
-    def _run(self, instance_id: str, before: Future[None] | None, work: Callable[[], object]) -> None:
-        if before is not None:
-            wait([before])
+    def _run(self, instance_id: str, before: Sequence[Future[None]], work: Callable[[], object]) -> None:
+        wait(before)
         try:
             work()
         except Exception as error:

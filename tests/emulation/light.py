@@ -20,6 +20,8 @@ carry, equip, master_key, authorize
 any other command of the protocol
     ends with 0 at once
 
+A saved image has no files: ``LightMachine.made_of`` is the machine that it is a copy of.
+
 If ``BootRequest.fail_at`` is in ``FAILING``, the command of that name fails; with ``equip hangs``, for example, the
 command does not end.
 
@@ -77,6 +79,8 @@ class LightMachine:
     wheel: bytes = b""
     lets_in: str = ""
     sealed: bool = False
+    #: the machine whose disk its image is a copy of
+    made_of: LightMachine | None = None
     done: asyncio.Event = field(default_factory=asyncio.Event)
     listeners: list[asyncssh.SSHAcceptor] = field(default_factory=list)
     booting: asyncio.Task[None] | None = None
@@ -108,6 +112,8 @@ class LightMachines:
         make_key: Callable[[], str] | None = None,
     ) -> None:
         self.machines: dict[str, LightMachine] = {}
+        #: saved images, and the machines that they were made of
+        self.saved: dict[str, LightMachine] = {}
         self.port = port
         self._script_after, self._bootstrap_after = script_after, bootstrap_after
         self._salt_version = salt_version
@@ -165,6 +171,7 @@ class LightMachines:
     def boot(self, request: BootRequest) -> None:
         """Make the machine, and return once it answers."""
         machine = _machine(request, self._make_key())
+        machine.made_of = self.saved.get(request.image) or self.saved.get(request.image_name)
         self._run(self._listen(machine))
         self.machines[request.instance_id] = machine
 
@@ -176,6 +183,14 @@ class LightMachines:
         self._run(_stop(machine))
         if self._on_end is not None:
             self._on_end(machine)
+
+    def save(self, instance_id: str, image: str) -> None:
+        """Note the machine whose disk is kept. Raises ``KeyError`` without that machine."""
+        self.saved[image] = self.machines[instance_id]
+
+    def forget(self, image: str) -> None:
+        """Drop the image."""
+        self.saved.pop(image, None)
 
     def close(self) -> None:
         """End every machine."""
@@ -315,8 +330,13 @@ class Tenant:
         return [it for name, it in list(self._machines.machines.items()) if name.startswith(self._prefix)]
 
     def boot(self, request: BootRequest) -> None:
-        """Boot a machine with a prefixed id, because emulators use the same ids."""
-        self._machines.boot(dataclasses.replace(request, instance_id=self._prefix + request.instance_id))
+        """Boot a machine with a prefixed id, because emulators use the same ids, also those of their images."""
+        image, image_name = self._image(request.image), self._image(request.image_name)
+        instance_id = self._prefix + request.instance_id
+        self._machines.boot(dataclasses.replace(request, instance_id=instance_id, image=image, image_name=image_name))
+
+    def _image(self, image: str) -> str:
+        return self._prefix + image if self._prefix + image in self._machines.saved else image
 
     def kill(self, instance_id: str) -> None:
         """End a machine."""
@@ -350,10 +370,20 @@ class Tenant:
         """Turn a machine on."""
         self._machines.start(self._prefix + instance_id)
 
+    def save(self, instance_id: str, image: str) -> None:
+        """Keep a machine's disk with a prefixed name."""
+        self._machines.save(self._prefix + instance_id, self._prefix + image)
+
+    def forget(self, image: str) -> None:
+        """Drop the image."""
+        self._machines.forget(self._prefix + image)
+
     def close(self) -> None:
-        """End this tenant's machines."""
+        """End this tenant's machines, and drop its images."""
         for machine in self.machines:
             self._machines.kill(machine.request.instance_id)
+        for image in [image for image in self._machines.saved if image.startswith(self._prefix)]:
+            self._machines.forget(image)
 
 
 class _Login(asyncssh.SSHServer):

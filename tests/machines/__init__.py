@@ -19,6 +19,7 @@ Clouds for tests: emulated provider APIs whose instances are real booted Debian 
     slots.py            a number for each session, and the cleanup after sessions that died
     launch.py           the command that starts a machine
     machines.py         boots, kills and snapshots machines, and runs commands in them
+    snapshots.py        the images that were made of machines
     real.py             these machines as the back end of an emulated provider, see tests/emulation/backend.py
     shell.py            a shell in a machine with a salt-master
 

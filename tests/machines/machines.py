@@ -6,7 +6,7 @@ import subprocess
 import tempfile
 import threading
 import time
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -23,6 +23,7 @@ from tests.drivers.vultr.emulator import metadata as metadata_vultr
 from tests.machines import cache, cgroups, image, launch, metadata, repository, slots
 from tests.machines.network import Attachment, Interface, Network
 from tests.machines.overlay import Overlay
+from tests.machines.snapshots import Snapshots
 
 #: the environment of a command in a machine
 INSIDE = {"PATH": "/usr/sbin:/usr/bin:/sbin:/bin", "HOME": "/root", "LC_ALL": "C.UTF-8"}
@@ -92,6 +93,8 @@ class Machine:
         #: the error that prevented the start
         self.failure: Exception | None = None
         self._host = host
+        #: the layers of its image if that is a snapshot, also after the host has forgotten it
+        self.snapshot = [] if spec.image in image.RELEASES else host.layers(spec.image)
         self.place = launch.Place(directory)
         self.cgroup = host.slot.cgroup / directory.name
         self.attachment: Attachment | None = None
@@ -108,9 +111,9 @@ class Machine:
             spec, network = self.spec, self._host.network
             self.attachment = network.attach(spec.public_ip, spec.private_ip)
             own = FILES[spec.datasource](spec, self.attachment.interfaces) if spec.datasource in FILES else {}
-            launch.write(self.place.upper, {**self._host.files(spec), **own})
+            launch.write(self.place.upper, {**self._host.files(spec, self.layers), **own})
             if spec.prepare is not None:
-                spec.prepare(Overlay(self.place.upper, self._layers()))
+                spec.prepare(Overlay(self.place.upper, self.layers))
             provider = METADATA[spec.datasource](spec, self.attachment.interfaces, (network.private_host,))
             self.service = metadata.MetadataService(self.attachment.namespace, spec, provider)
             self._launch()
@@ -120,15 +123,17 @@ class Machine:
     def _launch(self) -> None:
         assert self.attachment is not None
         self.cgroup.mkdir(exist_ok=True)
-        command = launch.command(self._layers(), self.cgroup, self.attachment.namespace, self.spec.binds)
+        command = launch.command(self.layers, self.cgroup, self.attachment.namespace, self.spec.binds)
         with self.place.console.open("ab") as console:
             self._process = subprocess.Popen(
                 command, cwd=self.place.root, stdin=subprocess.DEVNULL, stdout=console, stderr=console,
                 env=ENVIRONMENT, start_new_session=True,
             )  # fmt: skip
 
-    def _layers(self) -> list[Path]:
-        return [*self.spec.layers, *self._host.layers(self.spec.image)]
+    @property
+    def layers(self) -> list[Path]:
+        """The directories below its own one, top layer first. This builds the image of a release if necessary."""
+        return [*self.spec.layers, *(self.snapshot or self._host.layers(self.spec.image))]
 
     def wait_started(self) -> None:
         """Wait until the machine's process runs. Raises the error that prevented the start."""
@@ -269,7 +274,7 @@ class MachineHost:
         self.slot = slots.take()
         self.directory = Path()
         self.machines: list[Machine] = []
-        self._snapshots: dict[str, tuple[str, ...]] = {}
+        self._snapshots = Snapshots()
         self._numbers = 0
         self._lock = threading.Lock()
         self._removing = ThreadPoolExecutor(1, thread_name_prefix="remove")
@@ -338,36 +343,42 @@ class MachineHost:
         with self._lock:
             self._numbers += 1
             name = f"snapshot-{self._numbers}"
-        kept = self.directory / name
-        # cp copies the whiteouts with which an overlay marks removed files; a copy in Python does not.
-        cache.run("cp", "--archive", machine.place.upper, kept)
-        self._snapshots[name] = (str(kept), *map(str, self.layers(machine.spec.image)))
+        self._snapshots.add(name, machine.place.upper, self.directory / name, machine.layers)
         return name
+
+    def forget(self, name: str) -> None:
+        """Remove an image that ``snapshot`` returned, its files once no machine has them as a layer. Idempotent."""
+        self._snapshots.forget(name)
+        self._remove_unused()
+
+    def _remove_unused(self) -> None:
+        with self._lock:
+            used = [layer for machine in self.machines if machine.state() != "gone" for layer in machine.snapshot]
+        for directory in self._snapshots.unused(used):
+            self._remove(directory)
 
     def discard(self, directory: Path) -> None:
         """Remove the files of a machine that is gone, in the background; ``close`` waits for it."""
         if directory.exists():
-            removed = directory.rename(directory.with_name(f"{directory.name}.removed"))
-            self._removing.submit(cache.remove, removed)
+            self._remove(directory)
+        self._remove_unused()
+
+    def _remove(self, directory: Path) -> None:
+        removed = directory.rename(directory.with_name(f"{directory.name}.removed"))
+        self._removing.submit(cache.remove, removed)
 
     def layers(self, name: str) -> list[Path]:
         """Return the directories that make up an image, top layer first."""
-        if name in self._snapshots:
-            return [Path(layer) for layer in self._snapshots[name]]
-        return [image.base(name)]
+        return [image.base(name)] if name in image.RELEASES else self._snapshots.layers(name)
 
-    def release(self, name: str) -> str:
-        """Return the codename of the Debian release that an image is or was made from."""
-        return next(code for code in image.RELEASES.values() if f"/{_image_of(code)}-" in str(self.layers(name)[-1]))
-
-    def files(self, spec: Spec) -> dict[str, str]:
+    def files(self, spec: Spec, layers: Sequence[Path]) -> dict[str, str]:
         """Return the files of a machine before it boots: firmware, name server, configuration of apt and pip."""
         fields = {f"{image.DMI}/{name}": f"{value}\n" for name, value in metadata.dmi(spec).items()}
         return {
             **fields,
             "/etc/resolv.conf": f"nameserver {self.network.private_host}\n",
             "/etc/pip.conf": self.repository.pip_configuration(),
-            **self.repository.sources(self.release(spec.image), spec.apt_sources),
+            **self.repository.sources(_release(layers), spec.apt_sources),
             **spec.files,
         }
 
@@ -387,5 +398,6 @@ class MachineHost:
         self.directory = Path()
 
 
-def _image_of(codename: str) -> str:
-    return next(name for name, code in image.RELEASES.items() if code == codename)
+def _release(layers: Sequence[Path]) -> str:
+    """Return the codename of the Debian release that an image is or was made from."""
+    return next(code for name, code in image.RELEASES.items() if f"/{name}-" in str(layers[-1]))

@@ -36,6 +36,8 @@ class RealMachines:
         self.machines: dict[str, Machine] = {}
         #: host name → what differs in this machine's image
         self.variants: dict[str, Changes] = {}
+        #: image of the provider → image of the host
+        self.images: dict[str, str] = {}
         self._datasource = datasource
         self._lock = threading.Lock()
 
@@ -51,7 +53,7 @@ class RealMachines:
             datasource=self._datasource,
             public_ip=request.public_ip,
             private_ip=request.private_ip,
-            image=IMAGES.get(request.image, request.image_name),
+            image=self._image(request),
             apt_sources=self.apt_sources,
             metadata=request.metadata,
             layers=variant.layers if variant else (),
@@ -61,6 +63,10 @@ class RealMachines:
         with self._lock:
             self.machines[request.instance_id] = machine
         machine.wait_started()
+
+    def _image(self, request: BootRequest) -> str:
+        kept = self.images.get(request.image) or self.images.get(request.image_name)
+        return kept or IMAGES.get(request.image, request.image_name)
 
     def kill(self, instance_id: str) -> None:
         """End a machine."""
@@ -108,6 +114,19 @@ class RealMachines:
         """Turn a machine on."""
         self.restart(instance_id)
 
+    def save(self, instance_id: str, image: str) -> None:
+        """Copy the files of a machine. Raises ``ValueError`` if it is not off: its files would not be consistent."""
+        machine = self.machines[instance_id]
+        if machine.state() != "stopped":
+            raise ValueError(f"{machine.spec.hostname} is {machine.state()}: only a machine that is off can be saved")
+        self.images[image] = self.host.snapshot(machine)
+
+    def forget(self, image: str) -> None:
+        """Remove an image."""
+        kept = self.images.pop(image, None)
+        if kept:
+            self.host.forget(kept)
+
     def hostnames(self) -> list[str]:
         """Return the hostnames of all machines."""
         return sorted(machine.spec.hostname for machine in self.machines.values())
@@ -117,9 +136,11 @@ class RealMachines:
         return next(machine for machine in self.machines.values() if machine.spec.hostname == hostname)
 
     def close(self) -> None:
-        """End every machine of this back end."""
+        """End every machine of this back end, and remove its images."""
         for instance_id in list(self.machines):
             self.kill(instance_id)
+        for image in list(self.images):
+            self.forget(image)
 
 
 def failing(script: str, step: str) -> str:
