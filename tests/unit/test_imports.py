@@ -21,7 +21,7 @@ PACKAGE = Path(hart_salt.__file__).resolve().parent
 LAYERS = [
     "runners", "engines", "modules", "states", "output", "screens", "look", "answer", "arguments", "service",
     "use_cases", "unconfigured",
-    "fleets", "migration", "operations", "reports", "node", "planning", "inventory",
+    "fleets", "migration", "images", "operations", "reports", "node", "planning", "inventory",
     "drivers", "coordination", "master", "model", "config", "result", "base",
 ]  # fmt: skip
 #: modules outside of packages

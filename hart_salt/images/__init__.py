@@ -1,0 +1,1 @@
+"""Images that hart makes of nodes: bake, generalise, list, delete."""
