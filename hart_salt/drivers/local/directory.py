@@ -13,7 +13,7 @@ import subprocess
 import sys
 import tempfile
 import time
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from pathlib import Path
 from typing import Any
 
@@ -44,9 +44,17 @@ STATE = "run/machine.json"
 ENABLED = "var/minion-enabled"
 
 
-def create(path: Path, claim: Mapping[str, Any], user_data: str, ends: float | None = None) -> None:
+def create(
+    path: Path,
+    claim: Mapping[str, Any],
+    user_data: str,
+    ends: float | None = None,
+    fill: Callable[[Path], object] = str,
+) -> None:
     """
     Make the directory with the claim, the user-data, and when the node ends (default: never).
+
+    ``fill`` is called with the directory first, and writes the files of an image (default: there is no image).
 
     It is filled under a temporary name and then renamed, so a visible directory is complete. The temporary name
     contains the batch: after a crash, ``unfinished`` reports the batch of what is left.
@@ -56,8 +64,9 @@ def create(path: Path, claim: Mapping[str, Any], user_data: str, ends: float | N
     path.parent.mkdir(parents=True, exist_ok=True, mode=0o700)
     new = Path(tempfile.mkdtemp(prefix=f"{NEW}{claim.get('batch', '')}.", dir=path.parent))
     try:
+        fill(new)
         for part in ("run", "tmp", "var/log", "etc/ssh"):
-            (new / part).mkdir(parents=True, mode=0o700)
+            (new / part).mkdir(parents=True, mode=0o700, exist_ok=True)
         (new / CLAIM).write_text(json.dumps(dict(claim)))
         with open(new / "user-data", "w", opener=_private) as file:
             file.write(user_data)

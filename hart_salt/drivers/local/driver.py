@@ -7,11 +7,12 @@ firmware, init and sshd. The path from launch to sealed minion is the same as fo
 
 from __future__ import annotations
 
+import functools
 import os
 import platform
 import pwd
 import time
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any, ClassVar
@@ -21,19 +22,35 @@ import psutil
 from hart_salt.base.errors import InvalidRequest, NotFound, Protected, TemporaryFailure
 from hart_salt.base.machine import local_instances
 from hart_salt.config.schema import Provider, Schema
-from hart_salt.drivers.capabilities import PowerSupport
-from hart_salt.drivers.local import directory
+from hart_salt.drivers.capabilities import PowerSupport, SnapshotSupport
+from hart_salt.drivers.local import directory, image_files
 from hart_salt.drivers.local.settings import REGION, SIZE
 from hart_salt.drivers.local.settings import SCHEMA as SCHEMA
 from hart_salt.drivers.local.settings import Account as Account
 from hart_salt.drivers.local.settings import Options as Options
 from hart_salt.drivers.tags import digest_in
-from hart_salt.model import Access, Image, Instance, Leftover, MasterInfo, Node, Region, Size
+from hart_salt.model import (
+    IMAGE_AVAILABLE,
+    IMAGE_FAILED,
+    Access,
+    BakedImage,
+    Image,
+    Instance,
+    Leftover,
+    MasterInfo,
+    NewImage,
+    Node,
+    Price,
+    Region,
+    Size,
+)
 
+#: the kind of a leftover that is a half-made image
+IMAGE = "image"
 BOOT_LOOKS = 300  #: looks, ``poll_interval`` apart, until a machine process listens
 
 
-class Local(PowerSupport):
+class Local(PowerSupport, SnapshotSupport):
     """Instances as directories; see the module."""
 
     schema: ClassVar[Schema] = SCHEMA
@@ -42,6 +59,7 @@ class Local(PowerSupport):
     no_tags: ClassVar[str] = "a node of the driver local has no tags"
     platform: ClassVar[str] = "local"
     poll_interval: ClassVar[float] = 0.1
+    images_everywhere: ClassVar[bool] = True
 
     def __init__(self, provider: Provider, master: MasterInfo) -> None:
         super().__init__(provider, master)
@@ -74,7 +92,12 @@ class Local(PowerSupport):
         yield Access(batch, client_public_key)
 
     def launch(self, node: Node, user_data: str, access: Access) -> Instance:
-        """Make the directory, which claims the minion id, and start its machine process."""
+        """
+        Make the directory, which claims the minion id, and start its machine process.
+
+        If ``image`` names an image of ``make_image``, the directory begins with its files. Any other value has no
+        effect: a node runs its master's Python and Salt.
+        """
         path = self._base / node.minion_id
         claim = {
             "minion_id": node.minion_id,
@@ -85,9 +108,24 @@ class Local(PowerSupport):
             "size": node.size,
             "digest": node.digest or None,
         }
-        directory.create(path, claim, user_data, node.ends)
+        with _copying(f"the files of the local instance {node.minion_id}"):
+            directory.create(path, claim, user_data, node.ends, self._fill(node))
         directory.start(path)
         return _instance(path, claim)
+
+    def _fill(self, node: Node) -> Callable[[Path], object]:
+        """Return what fills the directory of a new instance. Raises ``InvalidRequest`` if the node's image is gone."""
+        image = self._image(node.settings.image)
+        if image is not None:
+            return functools.partial(image_files.copy_files, image.path / image_files.FILES)
+        if node.baked:
+            raise InvalidRequest(f"there is no local image {node.baked} any more")
+        return str
+
+    def _image(self, image_id: Any) -> image_files.Saved | None:
+        """Return an image of this master."""
+        found = image_files.find(self._base, image_id)
+        return found if found is not None and self._is_ours(found.claim) else None
 
     def instances(self, region: str | None = None) -> list[Instance]:
         """
@@ -170,15 +208,22 @@ class Local(PowerSupport):
         return path
 
     def leftovers(self) -> list[Leftover]:
-        """Return this master's instance directories that a crash left half made or half removed."""
+        """Return this master's directories of instances and images that a crash left half made or half removed."""
+        found = [("directory", *one) for one in directory.unfinished(self._base)]
+        found += [(IMAGE, *one) for one in image_files.unfinished(self._base)]
+        half_made = [one for one in self._saved() if not one.is_finished]
+        found += [(IMAGE, one.path, one.claim.get("batch") or "") for one in half_made]
         return [
-            Leftover("directory", path.name, path.name, batch, REGION, created)
-            for path, batch in directory.unfinished(self._base)
+            Leftover(kind, path.name, path.name, batch, REGION, created)
+            for kind, path, batch in found
             if (created := directory.born(path)) is not None and self._is_ours(directory.read_claim(path))
         ]
 
     def remove(self, leftover: Leftover) -> None:
         """Remove one of these directories."""
+        if leftover.kind == IMAGE:
+            image_files.remove_unfinished(self._base, leftover.handle)
+            return
         path = self._base / leftover.handle
         if path.parent == self._base and path.name.startswith((directory.NEW, directory.GONE)):
             directory.remove(path)
@@ -194,8 +239,44 @@ class Local(PowerSupport):
         return [Size(SIZE, memory, float(os.cpu_count() or 1), None, 0.0, True, "this machine, shared", arch=arch)]
 
     def images(self, region: str | None) -> Sequence[Image]:
-        """Return no images: a node runs its master's Python and Salt."""
-        return []
+        """Return the baked images: without one, a node runs its master's Python and Salt, and no other files."""
+        return [Image(one.image_id, f"baked for the role {one.role}", one.complete) for one in self.baked_images()]
+
+    def make_image(self, instance: Instance, new: NewImage) -> BakedImage:
+        """Copy the directory of a stopped instance; the image is available at once."""
+        path = self._existing(instance)
+        if directory.machine_state(path)[0] != "stopped":
+            raise InvalidRequest(f"the local instance {path.name} runs: stop it before an image is made of it")
+        tags = {name: getattr(new, name) or None for name in ("role", "batch", "digest", "release", "arch")}
+        claim = {**tags, "owner": self.master.owner}
+        with _copying(f"the files of the local image {new.name}"):
+            image_files.save(self._base, new.name, claim, path)
+        found = image_files.find(self._base, new.name)
+        if found is None:
+            raise TemporaryFailure(f"the local image {new.name} was deleted as soon as it was made")
+        return _baked(found)
+
+    def baked_images(self, region: str | None = None) -> list[BakedImage]:
+        """Return this master's images; a directory whose claim cannot be read counts as one."""
+        return [_baked(one) for one in self._saved()]
+
+    def _saved(self) -> list[image_files.Saved]:
+        return [one for one in image_files.listing(self._base) if self._is_ours(one.claim)]
+
+    def finish_image(self, image: BakedImage) -> None:
+        """Write the mark into the directory of the image; it has its tags since it was made."""
+        found = self._image(image.image_id or image.name)
+        if found is None:
+            raise NotFound(f"{self.provider.name}: there is no local image {image.image_id or image.name}")
+        image_files.finish(found)
+
+    def delete_image(self, image: BakedImage) -> None:
+        """Remove the directory of an image. Instances that were made of it have their own copies."""
+        image_files.delete(self._base, image.image_id or image.name)
+
+    def image_price(self, region: str) -> Price | None:
+        """Return nothing to pay."""
+        return Price(0.0)
 
     def minion_defaults(self, node: Node) -> Mapping[str, Any]:
         """Return configuration that keeps all files in the directory and sets the ports of this master."""
@@ -220,6 +301,35 @@ class Local(PowerSupport):
 
 
 DRIVER = Local
+
+
+@contextmanager
+def _copying(what: str) -> Iterator[None]:
+    """Report a failure to write files, such as a full disk, as one of the provider."""
+    try:
+        yield
+    except OSError as error:
+        reason = error.strerror or str(error).strip("[]")[:200]
+        raise TemporaryFailure(f"{what} cannot be written: {reason}") from error
+
+
+def _baked(saved: image_files.Saved) -> BakedImage:
+    """Return the report of an image; one whose claim was damaged by a crash of this machine has failed."""
+    claim = saved.claim
+    return BakedImage(
+        image_id=saved.path.name,
+        name=saved.path.name,
+        state=IMAGE_AVAILABLE if claim else IMAGE_FAILED,
+        complete=saved.is_finished,
+        role=claim.get("role"),
+        batch=claim.get("batch") or "",
+        digest=digest_in(claim.get("digest")),
+        release=claim.get("release"),
+        arch=claim.get("arch") or "",
+        created=image_files.number(claim.get("created")) or directory.born(saved.path),
+        size_gb=(image_files.number(claim.get("size")) or 0.0) / 1e9,
+        problem="" if claim else "its description cannot be read",
+    )
 
 
 def _instance(path: Path, claim: Mapping[str, Any]) -> Instance:
