@@ -95,6 +95,10 @@ class Environment(ABC):
     def user_data(self, instance: Instance) -> str:
         """Return the user-data as the instance runs it."""
 
+    def switch_off(self, driver: Driver, instance: Instance) -> None:
+        """Turn an instance off, as before an image of it is made."""
+        driver.power_off(instance, force=True)
+
     def reserve(self) -> str:
         """Reserve an address in the account and return it; return an empty text if the driver cannot add addresses."""
         return ""
@@ -133,6 +137,11 @@ class CloudEnvironment(Environment):
     #: the fields of a fault for the create call, and for the call that terminates an instance
     create: ClassVar[Mapping[str, Any]]
     destroy: ClassVar[Mapping[str, Any]]
+    #: the same for the call that makes an image of an instance, and for the one that deletes an image
+    image_create: ClassVar[Mapping[str, Any]]
+    image_destroy: ClassVar[Mapping[str, Any]]
+    #: the right that only the call that makes an image needs
+    image_right: ClassVar[str]
     #: the switch for the seconds of a delete
     slow_delete: ClassVar[str] = "gone_after"
     #: the switches for ``hurry``
@@ -196,7 +205,7 @@ class CloudEnvironment(Environment):
         return "others" if "planted-user-data" in json.dumps(self.shown(instance), default=str) else "owner"
 
     def left(self) -> dict[str, list[str]]:
-        """Return the existing resources, by kind."""
+        """Return the existing resources, by kind; what clients made of instances is ``images``."""
         return {kind: names for kind, names in self.cloud.left().items() if names}
 
     def changes(self, call: Call) -> bool:

@@ -13,9 +13,11 @@ from dataclasses import replace
 from typing import Any
 from urllib.parse import parse_qs
 
+from hart_salt.drivers.capabilities import SnapshotSupport
 from hart_salt.drivers.contract import Driver
 from hart_salt.drivers.rights import Rights
 from hart_salt.model import ADDITIONAL, OK, PRIVATE, RESERVED, UNKNOWN, AddressRequest, Instance, Node
+from tests.drivers import imaging
 from tests.drivers.clouds import module_of
 from tests.drivers.do.emulator.client import public_key
 from tests.drivers.environment import CLIENT_KEY, OWNER, USER_DATA, CloudEnvironment, launch_node
@@ -122,6 +124,7 @@ def run(environment: CloudEnvironment, cloud_name: str) -> list[str]:
         assert denied or found.result in (OK, UNKNOWN), found
     instance = _create(environment, driver, node)
     _addresses(environment, driver, instance)
+    _images(environment, driver, instance)
     _everyday(environment, driver, instance)
     _sweep(environment, driver, node)
     _import(driver, imported)
@@ -170,6 +173,32 @@ def _addresses(environment: CloudEnvironment, driver: Driver, instance: Instance
         added = driver.add_address(instance, driver.find_address(instance, request))
         assert driver.addresses(instance)
         driver.remove_address(instance, added)
+
+
+def _images(environment: CloudEnvironment, driver: Driver, instance: Instance) -> None:
+    """Make an image of the instance, copy it where that is possible, and delete it; delete one in the making, too."""
+    if not isinstance(driver, SnapshotSupport):
+        return
+    settings, here = environment.cloud.settings, instance.region or ""
+    settings.image_after = 20.0
+    driver.power_off(instance, force=True)
+    new = imaging.new_image(environment, region=here)
+    image = imaging.made(environment, driver, instance, new)
+    copies = []
+    if not driver.images_everywhere:
+        region = next(one for one in environment.places if one != here)
+        copy = imaging.settled(environment, environment.driver(), driver.copy_image(image, region))
+        assert copy is not None
+        copies = [copy] if copy.image_id != image.image_id else []
+    for one in (*copies, image):
+        driver.delete_image(one)
+    begun = driver.make_image(instance, replace(new, name=f"{new.name[:-2]}b8", batch="b8"))
+    assert [one.batch for one in imaging.half_made(driver)] == ["b8"]
+    driver.delete_image(begun)
+    environment.time.advance(600)
+    assert driver.baked_images() == []
+    settings.image_after = 0.0
+    driver.power_on(instance)
 
 
 def _everyday(environment: CloudEnvironment, driver: Driver, instance: Instance) -> None:

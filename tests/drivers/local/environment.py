@@ -12,6 +12,7 @@ import psutil
 from hart_salt.config.schema import Provider
 from hart_salt.drivers import driver_class
 from hart_salt.drivers.contract import Driver
+from hart_salt.drivers.local import directory
 from hart_salt.drivers.local.driver import Account
 from hart_salt.model import Access, Instance, Node
 from tests.drivers.environment import CLIENT_KEY, OTHER_OWNER, OWNER, USER_DATA, Environment
@@ -56,6 +57,12 @@ class LocalEnvironment(Environment):
 
     def user_data(self, instance: Instance) -> str:
         return (self._path(instance) / "user-data").read_bytes().decode()
+
+    def switch_off(self, driver: Driver, instance: Instance) -> None:
+        """Turn it off; a new instance counts as pending for some seconds, unless it has run."""
+        super().switch_off(driver, instance)
+        facts = {"pid": 2**22, "minion": None, "port": 1}
+        (self._path(instance) / directory.STATE).write_text(json.dumps(facts))
 
 
 ENVIRONMENT = LocalEnvironment
