@@ -83,8 +83,8 @@ class ImageVerbs:
         """
         Delete an image and the disk snapshots that belong to it. Idempotent: an absent image is a success.
 
-        It uses ``image_id``, ``name`` and ``regions`` only. An image that is still in the making is deleted too, after a bounded
-        wait if the API insists on that.
+        It uses ``image_id``, ``name`` and ``regions`` only. An image that is still in the making is deleted too,
+        after a bounded wait if the API insists on that.
         """
         raise InvalidRequest(f"{self.provider.name}: {self.no_snapshots}")
 

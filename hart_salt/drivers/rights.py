@@ -21,6 +21,8 @@ LISTS = "`hart.list_sizes` and `hart.list_images`"
 PRICES = "prices in plans and in `hart.list_sizes`"
 ADDRESSES = "`hart.add_ip` and `hart.remove_ip`"
 CHECKS = "the quota in `hart.check` and in plans"
+#: what makes, copies and deletes images of nodes
+BAKES = "making and deleting baked images"
 POWER = "`hart.start`, `hart.stop`, `hart.reboot` and `hart.resize`"
 
 

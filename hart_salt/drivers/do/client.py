@@ -28,7 +28,7 @@ VENDOR = "DigitalOcean"
 #: texts of refusals, which share one id, whatever the status; as users report them: OpenRouterLabs/spawn#3059,
 #: trailofbits/algo#677, kelda/kelda#1359, inlets/inlets-operator#111, digitalocean/api-v2#36
 _BY_TEXT: tuple[tuple[re.Pattern[str], type[errors.DriverError]], ...] = (
-    (re.compile(r"\b(?:droplet|volume|reserved ip|account) limit|will exceed your|currently restricted"),
+    (re.compile(r"\b(?:droplet|volume|snapshot|image|reserved ip|account) limit|will exceed your|currently restricted"),
      errors.QuotaExceeded),
     (re.compile(r"(?:region|size) is (?:currently |temporarily )?(?:not available|unavailable|sold out|disabled)"),
      errors.NoCapacity),

@@ -25,15 +25,18 @@ from hart_salt.drivers.do.power import DropletPower
 from hart_salt.drivers.do.settings import SCHEMA as SCHEMA
 from hart_salt.drivers.do.settings import Account as Account
 from hart_salt.drivers.do.settings import Options as Options
+from hart_salt.drivers.do.snapshots import Snapshots, Snapshotted
 from hart_salt.drivers.kept import KeptSizes
 from hart_salt.drivers.power import Powered
 from hart_salt.drivers.rest_driver import KeyedRestDriver, Report
 from hart_salt.drivers.retry import StillThere
 from hart_salt.model import (
+    IMAGE_PENDING,
     OK,
     PROBLEM,
     UNKNOWN,
     Access,
+    BakedImage,
     Check,
     Image,
     Instance,
@@ -61,7 +64,7 @@ TAG = re.compile(r"[a-zA-Z0-9_\-:]{1,255}")
 UUID = re.compile(r"[0-9a-f]{8}(-[0-9a-f]{4}){3}-[0-9a-f]{12}", re.IGNORECASE)
 
 
-class DigitalOcean(AddressSupport, Powered, KeyedRestDriver):
+class DigitalOcean(AddressSupport, Snapshotted, Powered, KeyedRestDriver):
     """One DigitalOcean account. Without an SSH key in the create call, it mails a password to the account's owner."""
 
     schema: ClassVar[Schema] = SCHEMA
@@ -77,6 +80,7 @@ class DigitalOcean(AddressSupport, Powered, KeyedRestDriver):
         super().__init__(provider, master, sleep)
         self._addresses: ReservedAddresses = ReservedAddresses(lambda: self._api, sleep)
         self._power = DropletPower(lambda: self._api, self.instance, sleep)
+        self._snapshots = Snapshots(lambda: self._api, master.owner, self._tagged, sleep)
         self._firewalls: list[dict[str, Any]] | None = None
         #: why there is no such image, by setting and region; None: there is one
         self._images: dict[tuple[str, str], str | None] = {}
@@ -300,23 +304,33 @@ class DigitalOcean(AddressSupport, Powered, KeyedRestDriver):
 
     def leftovers(self) -> list[Leftover]:
         """
-        Return the temporary keys and tags of this master's batches, and the ends of droplets that no droplet has.
+        Return the temporary keys and tags of this master's batches, and half made images.
 
-        DigitalOcean has no dates for them. Each end is a tag of its own, and tags outlive droplets.
+        The ends of droplets, and some marks of images, are a tag each. Tags outlive what has them, and DigitalOcean has
+        no dates for tags.
         """
         listed = self._api.listed("tags", "tags")
         names = [tag["name"] for tag in listed]
         unused = [tag["name"] for tag in listed if (tag.get("resources") or {}).get("count") == 0]
         ends = [(name, name.split(":")[2]) for name in unused if re.fullmatch(f"{self._end_prefix}[^:]+:[0-9]+", name)]
+        of_images = [(name, batch) for name in unused if (batch := self._snapshots.batch_of_tag(name))]
         return [
             *super().leftovers(),
+            *self._snapshots.leftovers(),
             *(
                 Leftover("tag", name, f"tags/{name}", name.removeprefix(self._batch_prefix))
                 for name in names
                 if name.startswith(self._batch_prefix)
             ),
-            *(Leftover("tag", name, f"tags/{name}", batch) for name, batch in ends),
+            *(Leftover("tag", name, f"tags/{name}", batch) for name, batch in [*ends, *of_images]),
         ]
+
+    def remove(self, leftover: Leftover) -> None:
+        """Delete an image, or the path that is the handle."""
+        if leftover.kind == "image":
+            self.delete_image(BakedImage(leftover.handle, leftover.name, IMAGE_PENDING))
+        else:
+            super().remove(leftover)
 
     def regions(self) -> Sequence[Region]:
         """Return the regions, which have no zones."""

@@ -7,7 +7,7 @@ scope (docs.digitalocean.com/reference/api/scopes), which names the scopes that 
 
 from __future__ import annotations
 
-from hart_salt.drivers.rights import ADDRESSES, ALWAYS, IMPORTS, POWER, Rights, Use
+from hart_salt.drivers.rights import ADDRESSES, ALWAYS, BAKES, IMPORTS, POWER, Rights, Use
 
 #: the page of droplet:create: every scope of droplets requires these
 _BESIDE = ("actions:read", "image:read", "regions:read", "sizes:read")
@@ -45,6 +45,17 @@ RIGHTS = Rights(
         Use(
             POWER,
             {"POST /droplets/{}/actions": ("droplet:update",), "GET /droplets/{}/actions/{}": ("droplet:read",)},
+        ),
+        Use(
+            BAKES,
+            {
+                "POST /droplets/{}/actions": ("droplet:update", "image:create"),
+                "GET /droplets/{}/actions": ("droplet:read",),
+                "POST /tags/{}/resources": ("tag:create", "droplet:update", "image:update"),
+                "POST /images/{}/actions": ("image:update",),
+                "GET /images/{}/actions": ("image:read",),
+                "DELETE /images/{}": ("image:delete",),
+            },
         ),
         Use(
             "the setting `firewall`",

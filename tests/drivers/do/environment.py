@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from typing import Any, ClassVar
 
 from hart_salt.model import Instance
@@ -24,6 +25,9 @@ class DigitalOceanEnvironment(RestEnvironment):
     states = {"new": "pending", "active": "running", "off": "stopped", "archive": "stopped", "odd": "pending"}
     create = {"method": "POST", "path": do_driver.CREATE}
     destroy = {"method": "DELETE", "path": r"/v2/droplets/\d+$"}
+    image_create = {"method": "POST", "path": r"/droplets/\d+/actions$", "body": "snapshot"}
+    image_destroy = {"method": "DELETE", "path": r"/v2/images/\d+$"}
+    image_right = "image:create"
     words = {
         **USUAL,
         "quota": (422, {"id": "a", "message": "creating this/these droplet(s) will exceed your droplet limit"}),
@@ -45,7 +49,7 @@ class DigitalOceanEnvironment(RestEnvironment):
     def left(self) -> dict[str, list[str]]:
         """Return what is left, without the tags that stay: hart's, the owner's and the role's."""
         found = super().left()
-        tags = [tag for tag in found.pop("tags", []) if tag.startswith("hart-batch:")]
+        tags = [tag for tag in found.pop("tags", []) if re.match(r"hart-(batch|image):|hart-digest:.*:.*:", tag)]
         return {**found, **({"tags": tags} if tags else {})}
 
     def given(self, instance: Instance) -> Given:

@@ -57,7 +57,7 @@ CLOUD = Cloud(
     knows_key=True,
     refusal={"status": 422, "message": "422"},
     # Tags remain when droplets are deleted. These are the same for all nodes of a master, and need not be removed.
-    lasting=r"hart|hart-(owner|role|digest):.*",
+    lasting=r"hart|hart-complete|hart-(owner|role|digest|release|arch|baking):.*",
     cases=CASES,
     destroying=(
         *hits("destroy", DESTROY),

@@ -24,7 +24,6 @@ KEY_TYPES = (
     "ecdsa-sha2-nistp521",
     "ssh-ed25519",
 )
-IMAGE_TYPES = ("distribution", "application")
 
 
 @route("GET", "/account")
@@ -56,63 +55,6 @@ def list_sizes(world: World, request: Request) -> Answer:
     sold_out = world.settings.sold_out_sizes
     sizes = [{**it, "available": it["available"] and it["slug"] not in sold_out} for it in catalogue.sizes()]
     return answers.page(world, request, "sizes", sizes, lambda it: it)
-
-
-# images
-
-
-@route("GET", "/images")
-def list_images(world: World, request: Request) -> Answer:
-    """List the images. The query's ``type`` is not the image's own: ``distribution`` selects type ``base``."""
-    kind, private, tag = (request.first(word) for word in ("type", "private", "tag_name"))
-    if kind not in (None, *IMAGE_TYPES):
-        raise Refusal(422, "type must be distribution or application.")
-    images = list(world.state.images.values())
-    if kind is not None:
-        images = [it for it in images if it.type == "base" and kind == "distribution"]
-    if private == "true":
-        images = [it for it in images if not it.public]
-    if tag is not None:
-        images = [it for it in images if world.state.tags.get(tag.lower()) in it.tags]
-    return answers.page(world, request, "images", images, answers.image)
-
-
-@route("PUT", "/images/{}")
-def rename_image(world: World, request: Request, name: str) -> Answer:
-    """Rename an image of the account."""
-    image = _own_image(world, name)
-    image.name = text(body_of(request), "name")
-    return Answer(200, {"image": answers.image(image)})
-
-
-@route("DELETE", "/images/{}")
-def delete_image(world: World, request: Request, name: str) -> Answer:
-    """Delete an image of the account."""
-    del world.state.images[_own_image(world, name).id]
-    return Answer(204)
-
-
-@route("POST", "/images")
-def import_image(world: World, request: Request) -> Answer:
-    """Refuse to import an image from the internet: the test cloud has no such images."""
-    raise Refusal(501, "The test cloud imports no images.")
-
-
-def _image(world: World, name: str) -> Image:
-    for image in world.state.images.values():
-        if name in (str(image.id), image.slug):
-            return image
-    raise Refusal(404)
-
-
-ROUTER.shows("/images", "image", _image, lambda world, it: answers.image(it))
-
-
-def _own_image(world: World, name: str) -> Image:
-    image = _image(world, name)
-    if image.public:
-        raise Refusal(403, "You are not allowed to change this image.")
-    return image
 
 
 # keys

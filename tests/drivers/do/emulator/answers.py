@@ -99,10 +99,9 @@ def key(it: Key) -> dict[str, Any]:
 def image(it: Image) -> dict[str, Any]:
     """Return an image as JSON."""
     return {
-        **fields_of(it, "id", "name", "distribution", "slug", "public", "min_disk_size", "type"),
+        **fields_of(it, "id", "name", "distribution", "slug", "public", "min_disk_size", "type", "size_gigabytes"),
         "regions": list(it.regions),
         "created_at": iso(it.created),
-        "size_gigabytes": 0.57,
         "description": f"{it.distribution} {it.name}",
         "tags": list(it.tags),
         "status": "available",
@@ -119,7 +118,7 @@ def action(world: World, it: Action) -> dict[str, Any]:
         "type": it.type,
         "started_at": iso(it.started),
         "completed_at": iso(it.done) if done else None,
-        "resource_id": it.droplet_id,
+        "resource_id": it.resource_id,
         "resource_type": it.resource_type,
         "region": catalogue.region(it.region),
         "region_slug": it.region,

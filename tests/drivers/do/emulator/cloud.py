@@ -14,8 +14,9 @@ from collections.abc import Iterable, Mapping
 from typing import Any
 
 from hart_salt.drivers.do.rights import RIGHTS
+from hart_salt.drivers.rights import BAKES
 from tests.drivers.do.emulator import account as do_account
-from tests.drivers.do.emulator import answers, droplets, reserved, routes
+from tests.drivers.do.emulator import answers, droplets, images, reserved, routes
 from tests.drivers.do.emulator import create as do_create
 from tests.drivers.do.emulator import network as do_network
 from tests.drivers.do.emulator.answers import Refusal
@@ -27,7 +28,7 @@ from tests.emulation.http import Answer, Request
 from tests.emulation.stateful import StatefulEmulator, bearer
 
 #: modules whose import registers their routes
-HANDLERS = (do_account, do_create, droplets, do_network, reserved)
+HANDLERS = (do_account, do_create, droplets, images, do_network, reserved)
 SPECIFICATION = "digitalocean-v2-subset.json"
 #: length and prefix of a real token; everything else about it is invented
 TOKEN = "dop_v1_" + "0123456789abcdef" * 4
@@ -66,8 +67,10 @@ class DigitalOcean(StatefulEmulator[State, Settings]):
         return self.state.droplets.values()
 
     def clear(self) -> None:
-        """Remove everything but the droplets, the images and the default networks."""
+        """Remove everything but the droplets, the images that were there and the default networks."""
         state = self.state
+        for image in [it for it in state.images.values() if it.made]:
+            images.remove(self._world, image)
         for things in (state.keys, state.tags, state.firewalls, state.reserved, state.passwords_mailed):
             things.clear()
 
@@ -76,9 +79,9 @@ class DigitalOcean(StatefulEmulator[State, Settings]):
     ) -> int:
         """Add a snapshot of the account and return its id."""
         with self.lock:
-            images = self._world.state.images.values()
-            image = next(image for image in images if image.slug == base)
-            return droplets.add_snapshot(self._world, name, image, list(regions), image_id).id
+            known = self._world.state.images.values()
+            image = next(image for image in known if image.slug == base)
+            return images.add_snapshot(self._world, name, image, list(regions), image_id).id
 
     def add_reserved(self, region: str) -> str:
         """Reserve an address in the account and return it."""
@@ -93,7 +96,8 @@ class DigitalOcean(StatefulEmulator[State, Settings]):
     def purposes(self, body: Mapping[str, Any]) -> list[str]:
         """Return the settings of a droplet that need more scopes."""
         named = {"vpc_uuid": "the setting `vpc`", "volumes": "the setting `volumes`"}
-        return [purpose for field, purpose in named.items() if body.get(field)]
+        makes_image = [BAKES] if body.get("type") == "snapshot" else []
+        return [*makes_image, *(purpose for field, purpose in named.items() if body.get(field))]
 
     def handle(self, request: Request) -> Answer:
         """Check the token, the limits and the description, then answer the call."""

@@ -8,8 +8,9 @@ from typing import Any
 from tests.drivers.do.emulator import answers
 from tests.drivers.do.emulator import catalog as catalogue
 from tests.drivers.do.emulator.answers import Refusal
+from tests.drivers.do.emulator.images import snapshot
 from tests.drivers.do.emulator.routes import ROUTER, body_of, route, text
-from tests.drivers.do.emulator.state import Droplet, Image, World
+from tests.drivers.do.emulator.state import Droplet, World
 from tests.emulation.http import Answer, Request
 
 PENDING = "Droplet already has a pending event."
@@ -68,7 +69,7 @@ def delete_tagged(world: World, request: Request) -> Answer:
 def _delete(world: World, droplet: Droplet) -> None:
     is_new = droplet.status(world.clock()) == "new"
     switch = world.settings.delete_new if is_new else "done"
-    if droplet.deleted_at is not None or switch == "refused":
+    if droplet.deleted_at is not None or switch == "refused" or droplet.is_busy():
         raise Refusal(422, PENDING)
     if droplet.refuse_delete:
         droplet.refuse_delete -= 1
@@ -84,7 +85,7 @@ def _delete(world: World, droplet: Droplet) -> None:
 def list_actions(world: World, request: Request, droplet_id: str) -> Answer:
     """List the actions of a droplet."""
     droplet = _droplet(world, droplet_id)
-    actions = [it for it in world.state.actions.values() if it.droplet_id == droplet.id]
+    actions = [it for it in world.state.actions.values() if it.resource_id == droplet.id]
     return answers.page(world, request, "actions", actions, lambda it: answers.action(world, it))
 
 
@@ -122,7 +123,7 @@ def act(world: World, request: Request, droplet_id: str) -> Answer:
     if kind == "rename":
         droplet.name = text(data, "name")
     elif kind == "snapshot":
-        add_snapshot(world, data.get("name") or droplet.name, droplet.image, [droplet.region])
+        return _act(world, droplet, kind, snapshot(world, droplet, data), failed=world.settings.fails_image)
     else:
         raise Refusal(501, f"The test cloud does not know the action {kind}.")
     return _act(world, droplet, kind, world.clock())
@@ -172,23 +173,6 @@ def _resize(world: World, droplet: Droplet, data: dict[str, Any]) -> float:
             droplet.size, droplet.disk = slug, wanted if data.get("disk") else disk
 
     return world.act_on(droplet, change)
-
-
-def add_snapshot(world: World, name: str, base: Image, regions: list[str], image_id: int | None = None) -> Image:
-    """Add a snapshot, which is an image with an id and without a slug, and return it."""
-    image = Image(
-        id=next(world.ids) if image_id is None else image_id,
-        name=name,
-        slug=None,
-        distribution=base.distribution,
-        type="snapshot",
-        public=False,
-        regions=list(regions),
-        min_disk_size=base.min_disk_size,
-        created=world.clock(),
-    )
-    world.state.images[image.id] = image
-    return image
 
 
 def _droplet(world: World, droplet_id: str) -> Droplet:

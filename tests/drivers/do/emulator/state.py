@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import itertools
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -65,6 +65,11 @@ class Image:
     min_disk_size: int
     created: float
     tags: list[str] = field(default_factory=list)
+    size_gigabytes: float = 0.57
+    #: whether a call of a client made it
+    made: bool = False
+    #: what happens to it later: the times, and the effects
+    later: list[tuple[float, Callable[[], object]]] = field(default_factory=list)
 
 
 @dataclass
@@ -133,11 +138,12 @@ class Reserved:
 
 @dataclass
 class Action:
-    """An operation that takes time. ``done`` is its end; infinity means never."""
+    """An operation on a droplet or an image that takes time. ``done`` is its end; infinity means never."""
 
     id: int
     type: str
-    droplet_id: int
+    #: the droplet's or the image's
+    resource_id: int
     region: str
     started: float
     done: float
@@ -206,6 +212,7 @@ class State:
             "firewalls": sorted(firewall.name for firewall in self.firewalls.values()),
             "assigned": sorted(it.ip for it in self.reserved.values() if it.droplet_id is not None),
             "attached": sorted(volume.name for volume in self.volumes.values() if volume.droplet_ids),
+            "images": sorted(image.name for image in self.images.values() if image.made),
         }
 
 
@@ -220,6 +227,7 @@ class World(world.World):
     def tick(self) -> None:
         """Update the state to the current time: remove deleted droplets."""
         self.happen(self.state.droplets)
+        self.happen(self.state.images)
         for droplet in self.over(self.state.droplets):
             self._forget(droplet)
 
@@ -239,8 +247,11 @@ class World(world.World):
         super().remove(it, *more)
 
     def act(self, kind: str, droplet: Droplet, done: float) -> Action:
+        """Record an action of a droplet and return it."""
+        return self.record(Action(next(self.ids), kind, droplet.id, droplet.region, self.clock(), done))
+
+    def record(self, action: Action) -> Action:
         """Record an action and return it."""
-        action = Action(next(self.ids), kind, droplet.id, droplet.region, self.clock(), done)
         self.state.actions[action.id] = action
         return action
 
