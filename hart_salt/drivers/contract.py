@@ -45,6 +45,8 @@ class Driver(ImageVerbs, abc.ABC):
     platform: ClassVar[str] = "debian"
     #: whether the provider's images accept passwords over SSH; if so, the bootstrap turns them off permanently
     password_logins: ClassVar[bool] = False
+    #: whether cloud-init runs the user-data in the provider's images, so that ``#cloud-boothook`` works in it
+    boothooks: ClassVar[bool] = False
     #: whether ``size`` finds a size only in a region that exists and has no zones: then the regions need not be listed
     sizes_know_regions: ClassVar[bool] = False
     #: seconds between two list calls while hart waits for instances

@@ -25,7 +25,9 @@ class BootTimes:
 
     def __init__(self, cachedir: str, node: Node) -> None:
         self._file = HintFile(Path(cachedir) / "hart" / "boot" / f"{node.provider}.json", KEPT)
-        self._kind = f"{node.region} {node.size} {node.settings.image}"
+        # The next bake of a role boots like the last one.
+        image = f"baked {node.role}" if node.baked else node.settings.image
+        self._kind = f"{node.region} {node.size} {image}"
 
     def looks(self, unknown: Sequence[float] = (0.0,)) -> Sequence[float]:
         """

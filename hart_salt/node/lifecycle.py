@@ -90,6 +90,8 @@ class Lifecycle:
                 spec=self.batch.kind.spec,
                 signing_key=self.batch.info.terms.signing_key,
                 signing_key_name=self._signing_key_name(),
+                baked=bool(self.node.baked),
+                boothooks=self.batch.driver.boothooks,
             )
         )
         await self.batch.calls.salt(functools.partial(self.batch.locks.check_mine, self.node.minion_id, creating=True))

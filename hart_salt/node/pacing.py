@@ -20,6 +20,8 @@ from hart_salt.base.concurrency import within
 #: handshakes at the same time; they take less than half a second of the loop together
 HANDSHAKES = 100
 RETRY_INTERVAL = 0.5  #: least seconds between two attempts to connect to a node
+#: the same while nothing listens at the node's address: such an attempt costs neither side anything
+KNOCK_INTERVAL = 0.1
 #: seconds between two attempts for each node that tries: about the time of an attempt
 RETRY_SHARE = 0.004
 #: the share of the loop's time that one node may use in the long run, from 0 to 1
@@ -162,10 +164,14 @@ class Handshakes:
         finally:
             self._connecting -= 1
 
-    @property
-    def interval(self) -> float:
-        """The seconds until a node tries again: the more nodes try, the longer."""
-        return max(RETRY_INTERVAL, RETRY_SHARE * self._connecting)
+    def interval(self, *, answered: bool = True) -> float:
+        """
+        Return the seconds until a node tries again: the more nodes try, the longer.
+
+        ``answered`` is whether something listens at the node's address. An early attempt is worth more if nothing does:
+        sshd starts then, and may have the right key at once.
+        """
+        return max(RETRY_INTERVAL if answered else KNOCK_INTERVAL, RETRY_SHARE * self._connecting)
 
 
 class Road:

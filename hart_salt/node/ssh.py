@@ -98,6 +98,8 @@ class Attempts:
     #: how many host keys were seen after those
     more: int = 0
     last_error: str = "nothing answered"
+    #: False if the last attempt was refused, because nothing listens there yet
+    answered: bool = True
     connection: asyncssh.SSHClientConnection | None = None
 
     def saw(self, fingerprint: str) -> None:
@@ -304,7 +306,8 @@ async def connect(
     Connect as soon as the node answers with its key; the caller must close the session.
 
     Until the bootstrap script has run, an instance answers with the key of its image. hart refuses that key like any
-    other, and tries again every half second, or less often if many nodes try.
+    other, and tries again every half second, or less often if many nodes try. While nothing listens, it tries more
+    often.
 
     ``timeout`` is in seconds; ``excerpt`` is as in ``Session``; ``handshakes`` are those of all nodes of the call
     (default: there is no other node).
@@ -316,7 +319,7 @@ async def connect(
     attempts, handshakes = Attempts(), handshakes or Handshakes()
     retrying = tenacity.AsyncRetrying(
         stop=tenacity.stop_after_delay(timeout),
-        wait=lambda _: handshakes.interval,
+        wait=lambda _: handshakes.interval(answered=attempts.answered),
         retry=tenacity.retry_if_exception_type(_NotYet),
         sleep=sleep,
         reraise=True,
@@ -372,6 +375,7 @@ async def _attempt(
         if attempts.proved and isinstance(error, asyncssh.PermissionDenied):
             raise NodeFailed(f"the node at {endpoint.address} refused the bootstrap's client key") from None
         attempts.last_error = in_words(error)
+        attempts.answered = not isinstance(error, ConnectionRefusedError)
         raise _NotYet from None
     finally:
         road.end_handshake()

@@ -127,7 +127,7 @@ class Watcher:
         """Return the seconds until the next list."""
         if self._lists >= len(self._looks):
             return self._interval
-        return max(self._interval, min(self._looks[self._lists], longest) - (self._clock() - self._began))
+        return max(0.0, min(self._looks[self._lists], longest) - (self._clock() - self._began))
 
     async def _judge(self, waiter: _Waiter, instance: Instance | None) -> None:
         """Decide about one instance by what a list shows of it; None if the list misses it."""

@@ -68,12 +68,13 @@ class DigitalOcean(AddressSupport, Snapshotted, Powered, KeyedRestDriver):
     """One DigitalOcean account. Without an SSH key in the create call, it mails a password to the account's owner."""
 
     schema: ClassVar[Schema] = SCHEMA
+    boothooks: ClassVar[bool] = True
     vendor, needs = "DigitalOcean", "python-digitalocean"
     path, field, id_pattern = "droplets", "droplet", re.compile("[0-9]+")
     keys_path = "account/keys"
     sizes_know_regions = True
-    #: a droplet takes half a minute or so; three calls find it in that time, where one call every 3 s needs ten
-    first_looks: ClassVar[Sequence[float]] = (0.0, 7.0, 21.0)
+    #: a droplet takes half a minute or so; four calls find it in that time, where one call every 3 s needs ten
+    first_looks: ClassVar[Sequence[float]] = (0.0, 1.5, 7.0, 21.0)
     query_names: ClassVar[Mapping[str, str]] = {"tag": "tag_name"}
 
     def __init__(self, provider: Provider, master: MasterInfo, sleep: Callable[[float], None] = time.sleep) -> None:

@@ -69,6 +69,7 @@ class Ec2(SdkDriver[_Parts], AdoptionSupport, Powered, SpotRequests, Tagged):
     """One account at Amazon."""
 
     schema: ClassVar[Schema] = SCHEMA
+    boothooks: ClassVar[bool] = True
     needs: ClassVar[str] = "boto3"
     stopped_costs: ClassVar[bool] = False
     id_pattern: ClassVar[re.Pattern[str]] = re.compile(r"i-[0-9a-f]{8}([0-9a-f]{9})?")

@@ -32,6 +32,7 @@ class Hetzner(Powered, KeyedRestDriver):
     """One project at Hetzner Cloud. Without an SSH key in the create call, it mails root's password to its owner."""
 
     schema: ClassVar[Schema] = SCHEMA
+    boothooks: ClassVar[bool] = True
     vendor, needs = "Hetzner", "requests"
     path, field, id_pattern = "servers", "server", re.compile("[0-9]+")
     keys_path = "ssh_keys"

@@ -34,6 +34,9 @@ MASTER_KEY = "/etc/salt/pki/master/master.pub"
 COPY = "hart_copy.py"
 
 
+#: the first line of user-data that cloud-init runs before sshd starts
+BOOTHOOK = "#cloud-boothook"
+
 #: the platforms that can run a salt-master: whole machines with Salt's packages
 MASTER_PLATFORMS = frozenset({"debian"})
 
@@ -71,6 +74,23 @@ class Script:
     #: PEM of the public key that verifies the signatures of masters' keys, and its name; empty if masters do not sign
     signing_key: str = ""
     signing_key_name: str = ""
+    #: the image is a baked one, see ``Node.baked``
+    baked: bool = False
+    #: cloud-init runs the user-data, so it can run as a boothook, see ``Driver.boothooks``
+    boothooks: bool = False
+
+    @property
+    def early(self) -> bool:
+        """
+        Whether the script runs as a boothook of cloud-init: before sshd starts, and beside the boot.
+
+        Then sshd starts with the throw-away host key, and the master connects as soon as sshd runs. This needs a
+        script without work that waits for the network or for other parts of the boot, such as a package manager. What
+        later parts of the boot change, such as a setting for passwords, an early script cannot see.
+        """
+        if not (self.baked and self.boothooks) or self.forbid_passwords or self.spec:
+            return False
+        return bool(self.settings.salt_source == "none" and self.settings.security_upgrades != "before")
 
 
 def render(script: Script) -> str:
@@ -79,7 +99,7 @@ def render(script: Script) -> str:
 
     Raises ``jinja2.TemplateError`` if a template is wrong.
     """
-    return (
+    text = (
         _environment()
         .get_template("bootstrap.sh.j2")
         .render(
@@ -96,8 +116,11 @@ def render(script: Script) -> str:
             signing_key=script.signing_key.strip(),
             signing_key_name=script.signing_key_name,
             settings=script.settings,
+            baked=script.baked,
+            early=script.early,
         )
     )
+    return f"{BOOTHOOK}\n{text}" if script.early else text
 
 
 class _Shorter(jinja2.ext.Extension):

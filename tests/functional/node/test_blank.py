@@ -16,7 +16,7 @@ from pathlib import Path
 
 import pytest
 
-from hart_salt.node.bootstrap import blank
+from hart_salt.node.bootstrap import BOOTHOOK, blank
 from tests.functional.node.test_seal_script import HOST_KEY, KEY, RENDERED
 
 SECRETS = [KEY, *HOST_KEY.splitlines()[1:3], "HART_END"]
@@ -60,6 +60,8 @@ FORMS: dict[str, Callable[[str], bytes]] = {
     "JSON with base64": lambda script: json.dumps({"ud": f"ci-b64:{based(script.encode())}"}).encode(),
     "JSON with MIME": lambda script: json.dumps({"ud": mime(script, "utf-8"), "after": "stays"}).encode(),
     "cut off": lambda script: script[: script.index("write_seal() {")].encode(),
+    "boothook": lambda script: f"{BOOTHOOK}\n{script}".encode(),
+    "boothook in MIME": lambda script: mime(f"{BOOTHOOK}\n{script}", "us-ascii").encode(),
     "two": lambda script: b"before " + packed(script) + b" between " + script.encode() + b" after",
 }
 

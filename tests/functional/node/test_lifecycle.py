@@ -78,6 +78,23 @@ def test_the_script_turns_password_logins_off_only_if_the_driver_says_so(
     assert asked == [False, True]
 
 
+def test_the_script_knows_whether_the_image_is_baked_and_whether_cloud_init_runs_it(
+    stage: Stage, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    asked: list[tuple[bool, bool]] = []
+    render = bootstrap.render
+
+    def noted(script: bootstrap.Script) -> str:
+        asked.append((script.baked, script.boothooks))
+        return render(script)
+
+    monkeypatch.setattr(bootstrap, "render", noted)
+    stage.play(stage.node(), plainly)
+    monkeypatch.setattr(FakeDriver, "boothooks", True)
+    stage.play(dataclasses.replace(stage.node(minion_id="web-2"), baked="image-1"), plainly)
+    assert asked == [(False, False), (True, True)]
+
+
 def test_the_record_is_written_before_the_instance_is_requested(stage: Stage) -> None:
     def look() -> None:
         (record,) = stage.store.all()

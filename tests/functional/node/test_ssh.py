@@ -14,7 +14,7 @@ import pytest
 
 from hart_salt.base.errors import NodeFailed
 from hart_salt.node import ssh
-from hart_salt.node.pacing import RETRY_INTERVAL, Handshakes
+from hart_salt.node.pacing import KNOCK_INTERVAL, RETRY_INTERVAL, Handshakes
 from tests.functional.node.ssh_server import (
     BRIEF,
     CLIENT,
@@ -91,6 +91,30 @@ def test_hart_connects_once_the_node_shows_its_key() -> None:
     asyncio.run(main())
     assert seen.users == ["root"]
     assert set(seen.keys) == {fingerprint(CLIENT)}
+
+
+def test_hart_tries_more_often_while_nothing_listens_than_while_another_key_is_shown() -> None:
+    pauses: list[float] = []
+    with socket.socket() as free:
+        free.bind(("127.0.0.1", 0))
+        port = free.getsockname()[1]
+
+    async def main() -> None:
+        async def sleep(seconds: float) -> None:
+            pauses.append(seconds)
+            if len(pauses) == 3:
+                raise EOFError
+
+        with pytest.raises(EOFError):
+            await ssh.connect(endpoint(port), timeout=LONG, sleep=sleep)
+        assert pauses == [KNOCK_INTERVAL] * 3
+        pauses.clear()
+        async with serving(Seen(), OTHER.private, authorized=[]) as (shown, _):
+            with pytest.raises(EOFError):
+                await ssh.connect(endpoint(shown), timeout=LONG, sleep=sleep)
+
+    asyncio.run(main())
+    assert pauses == [RETRY_INTERVAL] * 3
 
 
 def test_a_node_that_refuses_the_client_key_fails_at_once() -> None:
@@ -379,9 +403,10 @@ def test_a_node_that_does_not_answer_takes_no_place() -> None:
 
 def test_many_nodes_try_again_less_often_than_a_few() -> None:
     handshakes = Handshakes()
-    assert handshakes.interval == RETRY_INTERVAL
+    assert handshakes.interval() == RETRY_INTERVAL
+    assert handshakes.interval(answered=False) == KNOCK_INTERVAL
     with contextlib.ExitStack() as stack:
         for _ in range(1000):
             stack.enter_context(handshakes.connecting())
-        assert handshakes.interval > 2
-    assert handshakes.interval == RETRY_INTERVAL
+        assert min(handshakes.interval(), handshakes.interval(answered=False)) > 2
+    assert handshakes.interval() == RETRY_INTERVAL

@@ -32,6 +32,13 @@ def test_the_time_until_the_first_instance_ran_is_the_next_wait(tmp_path: Path) 
     assert boots(tmp_path, size="other").looks(UNKNOWN) == UNKNOWN, "another size may boot faster"
 
 
+def test_the_next_image_of_a_role_boots_like_the_last_one(tmp_path: Path) -> None:
+    boots(tmp_path, baked="i-1").learn(21.0, at_once=False)
+    assert boots(tmp_path, baked="i-2").looks(UNKNOWN) == (21,)
+    assert boots(tmp_path, baked="i-2", role="db").looks(UNKNOWN) == UNKNOWN
+    assert boots(tmp_path).looks(UNKNOWN) == UNKNOWN
+
+
 def test_if_the_first_look_came_too_late_the_next_one_comes_earlier(tmp_path: Path) -> None:
     boots(tmp_path).learn(20.0, at_once=True)
     assert boots(tmp_path).looks(UNKNOWN) == (20 * EARLIER,)

@@ -8,7 +8,7 @@ import secrets
 import shutil
 import subprocess
 from dataclasses import replace
-from typing import Literal
+from typing import Any, Literal
 
 import jinja2
 import pytest
@@ -99,6 +99,56 @@ def test_a_salt_master_has_no_minion_key_and_gets_both_packages() -> None:
     assert ("\nmake_minion_key\n" in text, "\nmake_minion_key\n" in minion) == (False, True)
     assert SCRIPT.master_public_key.strip() not in text
     assert "salt-master" not in minion
+
+
+BAKED = replace(
+    SCRIPT,
+    platform="debian",
+    settings=Settings(salt_source="none", security_upgrades="off"),
+    baked=True,
+    boothooks=True,
+)
+
+
+@pytest.mark.parametrize("upgrades", ["off", "after"])
+def test_cloud_init_runs_the_script_of_a_baked_node_before_sshd_starts(upgrades: Literal["after", "off"]) -> None:
+    text = bootstrap.render(replace(BAKED, settings=Settings(salt_source="none", security_upgrades=upgrades)))
+    assert text.startswith("#cloud-boothook\n#!/bin/sh\n")
+    # Whoever waits for cloud-init in a boothook waits for ever: sshd and others start after it.
+    assert text.index('HART_EARLY=yes sh "$0"') < text.index("flock 9")
+    done = subprocess.run(["sh", "-n"], input=text, capture_output=True, text=True, check=False)
+    assert (done.returncode, done.stderr) == (0, "")
+
+
+@pytest.mark.parametrize(
+    "changes",
+    [
+        {"baked": False},
+        {"boothooks": False},
+        {"forbid_passwords": True},
+        {"spec": InstallSpec("hart-salt")},
+        {"settings": Settings(salt_source="none", security_upgrades="before")},
+        {"settings": Settings(security_upgrades="off")},
+    ],
+    ids=str,
+)
+def test_a_script_that_waits_for_the_network_or_for_later_parts_of_the_boot_runs_after_them(
+    changes: dict[str, Any],
+) -> None:
+    text = bootstrap.render(replace(BAKED, **changes))
+    assert text.startswith("#!/bin/sh\n")
+    assert "HART_EARLY" not in text
+
+
+@pytest.mark.parametrize("upgrades", ["off", "after"])
+def test_before_a_baked_node_is_ready_no_index_is_updated(upgrades: Literal["after", "off"]) -> None:
+    text = bootstrap.render(replace(BAKED, settings=Settings(salt_source="none", security_upgrades=upgrades)))
+    steps, *after = re.split(r"cat > \"\$run/after\" <<'HART_END'\n", text)
+    install = steps[steps.index("\ninstall_salt() {") :]
+    assert "update_indexes" not in install[: install.index("\n}\n")]
+    assert [part.count("|| update_indexes\nupgrade_security\nHART_END") for part in after] == [1] * (
+        upgrades == "after"
+    )
 
 
 @pytest.mark.skipif(shutil.which("shellcheck") is None, reason="shellcheck is not installed")

@@ -308,7 +308,7 @@ def looked(looks: Sequence[float], lists: int, timeout: float = FAR_DEADLINE) ->
 
 def test_the_first_lists_have_their_times_and_the_others_the_interval() -> None:
     assert looked((0.0, 7.0, 21.0), 5) == [7, 14, 3, 3]
-    assert looked((2.0, 4.0), 3) == [2, 3, 3], "never two lists in less than the interval"
+    assert looked((2.0, 3.5), 3) == [2, 1.5, 3], "also in less than the interval"
     assert looked((0.0, 7.0, 21.0), 4, timeout=20.0) == [7, 3, 3], "half of the time must be left for further lists"
 
 
