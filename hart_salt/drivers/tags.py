@@ -21,7 +21,7 @@ RELEASE, ARCH, COMPLETE = "hart-release", "hart-arch", "hart-complete"
 LONGEST = 63  #: characters of a label's value at Compute Engine and Hetzner
 #: prefixes of the tags by which hart knows instances; users cannot set such tags
 OWN_TAGS = ("hart-owner:", "hart-batch:", "hart-role:", "hart-address:", PROTECTED, DIGEST, ENDS, MINION,
-            RELEASE, ARCH, COMPLETE)  # fmt: skip
+            RELEASE, ARCH, COMPLETE, "hart-baking:", "hart-image:")  # fmt: skip
 #: the prefixes that an imported instance has, beside the tag ``hart`` itself
 ADOPTED = ("hart-owner:", "hart-role:", MINION)
 

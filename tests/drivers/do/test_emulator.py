@@ -169,6 +169,45 @@ def test_the_catalogue(cloud: DigitalOcean, client: Client) -> None:
     assert not regions["nyc2"]["available"]
 
 
+def test_a_snapshot_exists_from_the_end_of_its_action_and_keeps_the_disk(
+    cloud: DigitalOcean, client: Client, clock: Clock
+) -> None:
+    droplet = client.create()
+    clock.advance(10)
+    cloud.settings.image_after = 60
+    path = f"droplets/{droplet['id']}"
+    action = client.make(f"{path}/actions", "action", type="snapshot", name="mine")
+    for method, where, body in (("DELETE", path, None), ("POST", f"{path}/actions", {"type": "power_off"})):
+        assert "pending event" in client.call(method, where, body).json()["message"]
+    clock.advance(59)
+    assert client.get("images", private="true")["images"] == []
+    clock.advance(1)
+    assert client.get(f"{path}/actions/{action['id']}")["action"]["status"] == "completed"
+    (image,) = client.get("images", private="true")["images"]
+    assert (image["name"], image["regions"], image["min_disk_size"], image["tags"]) == ("mine", ["nyc3"], 25, [])
+    client.make(f"images/{image['id']}/actions", "action", type="transfer", region="ams3")
+    refused = client.call("POST", f"images/{image['id']}/actions", {"type": "transfer", "region": "nyc3"})
+    assert (refused.status_code, client.call("DELETE", f"images/{image['id']}").status_code) == (422, 422)
+    clock.advance(60)
+    assert client.get(f"images/{image['id']}")["image"]["regions"] == ["nyc3", "ams3"]
+    second = client.create("app-2", image=image["id"], region="ams3")
+    assert cloud.settle(10)
+    backend = recorded(cloud.machines)
+    assert backend.saved[backend.booted[str(second["id"])].image].hostname == "app-1"
+    assert client.call("DELETE", f"images/{image['id']}").status_code == 204
+    assert cloud.settle(10)
+    assert backend.saved == {}
+
+
+def test_an_errored_snapshot_makes_no_image(cloud: DigitalOcean, client: Client, clock: Clock) -> None:
+    droplet = client.create()
+    clock.advance(10)
+    cloud.settings.fails_image = True
+    action = client.make(f"droplets/{droplet['id']}/actions", "action", type="snapshot", name="mine")
+    assert action["status"] == "errored"
+    assert (client.get("images", private="true")["images"], recorded(cloud.machines).saved) == ([], {})
+
+
 # refusals
 
 
