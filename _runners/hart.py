@@ -2195,6 +2195,9 @@ def list_images(
     """
     List the images of a provider, each by the value to write as ``image``.
 
+    Images that ``hart.bake`` made have ``baked: True`` and more facts: role, age, size, price per month, ``nodes``, the
+    ids of the nodes that run from it, and ``outdated``, what has changed in the configuration since the bake.
+
     provider, region, config
         As for ``hart.list_sizes``.
 
@@ -2209,9 +2212,125 @@ def list_images(
 
     def work(service: MakeService, arguments: ModuleType) -> Result:
         arguments.refuse(unknown, extra, list_images)
-        return service(config).offers.list_images(**arguments.names(provider=provider, region=region))
+        return service(config).images.listed(**arguments.names(provider=provider, region=region))
 
     return _report("list_images", work, config, unknown)
+
+
+@_acts
+def bake(
+    role: str | None = None,
+    *extra: Any,
+    provider: str | None = None,
+    region: str | list[str] | None = None,
+    apply: str | list[str] | None = None,
+    keep: int | None = None,
+    config: str | None = None,
+    test: bool = False,
+    **settings: Any,
+) -> dict[str, Any]:
+    """
+    Make an image of a role, from which its nodes boot in seconds.
+
+    hart creates a node for it, which comes up like every node, and applies the states of the setting ``bake``. Then it
+    removes everything that belongs to this one node: its id, its keys, its host keys, its logs. It makes the image, and
+    destroys the node. A role with ``image: baked`` boots the newest of these images. A failure or a signal rolls back
+    the image and the node.
+
+    role
+        The role.
+
+    provider
+        As for ``hart.create_role``.
+
+    region
+        The region of the node, or several separated by commas: the image is copied to the others. Default: the region
+        of the role.
+
+    apply
+        The states to apply instead of those of the setting ``bake``: ``highstate`` or SLS names.
+
+    keep
+        How many images of the role to keep in each region; older ones are deleted, unless nodes run from them. Default:
+        the setting ``bake_keep``.
+
+    config, test
+        As for ``hart.create``.
+
+    settings
+        Further settings of the node, as for ``hart.create``.
+
+    Returns a dictionary by role: ``result``, and ``image``, the id of the image, or ``error``. ``deleted`` holds the
+    ids of the old images that were deleted.
+
+    CLI Example:
+
+    .. code-block:: bash
+
+        salt-run hart.bake app
+        salt-run hart.bake app region=fra1,nyc3 apply=base,app keep=2
+
+    .. versionadded:: 2.0.0
+    """
+
+    def work(service: MakeService, arguments: ModuleType) -> Result:
+        return service(config).images.bake(
+            arguments.word("hart.bake", "role", role, extra),
+            **arguments.bake(provider=provider, region=region, apply=apply, keep=keep),
+            settings=settings, test=arguments.flag(test),
+        )  # fmt: skip
+
+    return _report("bake", work, config, settings)
+
+
+@_acts
+def remove_image(
+    image: str | None = None,
+    *extra: Any,
+    provider: str | None = None,
+    force: bool = False,
+    config: str | None = None,
+    test: bool = False,
+    **unknown: Any,
+) -> dict[str, Any]:
+    """
+    Delete an image that ``hart.bake`` made, with its disk snapshots at the provider.
+
+    It is refused if a node runs from the image, and if a role needs it: the newest image of a role whose ``image`` is
+    ``baked``, or an image that a role names.
+
+    image
+        The id of the image or its name; ``hart.list_images`` shows them.
+
+    provider
+        The provider that has it. Default: all providers are searched.
+
+    force
+        True: delete it although a role needs it. Default: False.
+
+    config, test
+        As for ``hart.create``.
+
+    Returns a dictionary by the id of the image.
+
+    CLI Example:
+
+    .. code-block:: bash
+
+        salt-run hart.remove_image 112233445 provider=do
+
+    .. versionadded:: 2.0.0
+    """
+
+    def work(service: MakeService, arguments: ModuleType) -> Result:
+        arguments.refuse(unknown, of=remove_image)
+        wanted = arguments.word("hart.remove_image", "image", image, extra)
+        names = arguments.names(provider=provider)
+        return service(config).images.remove(
+            wanted, **names, force=arguments.flag(force, "force"), test=arguments.flag(test)
+        )
+
+    return _report("remove_image", work, config, unknown)
 
 
 def check(

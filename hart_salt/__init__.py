@@ -25,6 +25,8 @@ A map of the package, from the top down. A package imports only what is below it
     the use cases that need no configuration of hart
 ``fleets/``
     declared fleets: what differs, what is done about it, and the number of nodes by the load
+``images/``
+    images that hart makes of nodes: the course of a bake, what is removed from the node, which images stay
 ``migration/``
     brings under management what hart-salt did not create: minions, hart's own store, salt-cloud's configuration
 ``images/``

@@ -205,6 +205,21 @@ def count(value: Any) -> Any:
     return whole("count", value, 1, MOST_NODES)
 
 
+def bake(*, provider: Any, region: Any, apply: Any, keep: Any) -> dict[str, Any]:
+    """Return the arguments of ``hart.bake`` that are no settings. Raises ``Refused`` for one that is wrong."""
+    regions = [] if region is None else _several("region", region)
+    return {**names(provider=provider), "regions": regions, "apply": apply, "keep": whole("keep", keep, 1)}
+
+
+def _several(name: str, value: Any) -> list[str]:
+    """Return texts, given as a list or as one text separated by commas."""
+    parts = value if isinstance(value, list | tuple) else str(value).split(",")
+    found = [names(**{name: one})[name] for one in parts if not isinstance(one, str) or one.strip()]
+    if not found:
+        raise Refused(f"{name} must not be empty")
+    return found
+
+
 def whole(name: str, value: Any, least: int | None, most: int | None = None) -> int | None:
     """Return a whole number of at least ``least`` and at most ``most``, if these are set; None if it is not given."""
     value = as_number(value)

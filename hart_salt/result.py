@@ -15,6 +15,7 @@ VERSION = 2
 #: the key under which a function's data stands, if not ``nodes``; None: the data's own keys stand at the top level
 PARTS: Mapping[str, str | None] = {
     "apply": "fleets",
+    "bake": "bakes",
     "check": "checks",
     "completion": None,
     "engine": "engine",
@@ -31,6 +32,7 @@ PARTS: Mapping[str, str | None] = {
     "list_roles": "roles",
     "list_sizes": "sizes",
     "show_role": "settings",
+    "remove_image": "images",
     "simulate": "simulation",
     "sweep": None,
     "sync_keys": "masters",

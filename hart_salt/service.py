@@ -59,6 +59,7 @@ from hart_salt.result import Result
 from hart_salt.use_cases.by_hand import ByHand
 from hart_salt.use_cases.everyday import Everyday
 from hart_salt.use_cases.fleets import Fleets
+from hart_salt.use_cases.images import Images
 from hart_salt.use_cases.money import Money
 from hart_salt.use_cases.offers import Offers
 from hart_salt.use_cases.parts import Calls
@@ -107,7 +108,8 @@ class Service:
         self.past = Past(self)
         self.pictures = Pictures(self)
         self.everyday = Everyday(self, self.offers, self.money)
-        calls = Calls(self.create, self.destroy, self._sweep_dead)
+        self.images = Images(self, self.offers, self.money, self._sweep_dead)
+        calls = Calls(self.create, self.destroy, self._sweep_dead, self.images.bake)
         self.roles = Roles(self, self.money, calls)
         self.fleets = Fleets(self, self.offers, calls)
         self.by_hand = _ByHand(self)
@@ -189,7 +191,10 @@ class Service:
             self._sweep_dead(nodes[0].provider)
         else:
             driver.ask_again()
-        nodes = preflight.fit(nodes, driver, self.context, resolved, chosen=chosen_ids)
+        nodes = preflight.fit(
+            self.images.fitted(nodes, driver), driver, self.context,
+            lambda zones: self.images.fitted(resolved(zones), driver), chosen=chosen_ids,
+        )  # fmt: skip
         growth = limits.creation(nodes[0], len(nodes))
         with self.money.within_limits(growth, test=test) if limited else nullcontext(lambda: None) as claimed:
             if test:
@@ -453,7 +458,8 @@ class Service:
     def check(self, *, role: str | None = None, provider: str | None = None, count: int = 1) -> Result:
         """Return a line for each need of hart on this machine, and for each check of the accounts; see ``account``."""
         examples = account.Examples(self.config, self.schemas, self.info, role)
-        return health.report(self.context, self.notes, account.checks(self.drivers_for(provider), examples, count))
+        found = account.checks(self.drivers_for(provider), examples, count, self.images.fitted)
+        return health.report(self.context, self.notes, found)
 
 
 class _ByHand:

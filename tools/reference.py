@@ -44,6 +44,7 @@ EVENTS = {
     "running": "The provider reports that the instance runs and has an address.",
     "bootstrapping": "The verified SSH session is open.",
     "enrolled": "The node's key is accepted. salt-minion has not started yet.",
+    "baked": "An image of the node is complete: `image`, `name` and `baked_role`. The node is destroyed next.",
     "ready": "The minion has answered with the code that hart gave to its node. Sealing and `apply` follow.",
     "started": "`hart.start` has started the node, and its minion has answered.",
     "stopped": "`hart.stop` has stopped the node.",

@@ -25,6 +25,25 @@ def new_batch(now: float) -> str:
     return f"{int(now):08x}{token_hex(3)}"
 
 
+#: the beginning of the id of a node that exists only until there is an image of it
+_BAKE = "hart-bake"
+
+
+def bake_id(role: str) -> str:
+    """Return an id for a node of which an image of the role is made: ``hart-bake-<role>-<8 hex digits>``."""
+    return "-".join(filter(None, [_BAKE, slug(role), token_hex(4)]))
+
+
+def is_bake_id(minion_id: str) -> bool:
+    """Return whether ``bake_id`` made an id."""
+    return re.fullmatch(rf"{_BAKE}-([a-z0-9-]*-)?[0-9a-f]{{8}}", minion_id) is not None
+
+
+def slug(text: str, length: int = 24) -> str:
+    """Return a text as lower-case letters, digits and hyphens, as the names of resources at every provider allow."""
+    return re.sub("[^a-z0-9]+", "-", text.lower())[:length].strip("-")
+
+
 def batch_time(batch: str) -> float | None:
     """
     Return when a batch began, in seconds since the epoch; None for a name that ``new_batch`` did not make.

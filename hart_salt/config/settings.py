@@ -318,27 +318,27 @@ class Settings(Section):
     image: Text = Field(
         "trixie",
         description="The image to boot: the code name of a Debian or Ubuntu release, the provider's name of an image "
-        "or snapshot, or `baked` for the newest image that hart.bake made of the role. If there is none that fits, "
+        "or snapshot, or `baked` for the newest image that `hart.bake` made of the role. If there is none that fits, "
         "`baked` boots `base_image`, and `baked!` refuses.",
     )
     base_image: Text | None = Field(
         None,
-        description="The image that hart.bake starts from, and that `image: baked` boots if no baked image fits "
+        description="The image that `hart.bake` starts from, and that `image: baked` boots if no baked image fits "
         "(default: `image`; where that is `baked`, the last other value of `image` in the layers below it, or else "
         "`trixie`).",
     )
     bake: Annotated[str | list[str], PlainValidator(as_apply)] | None = Field(
         None,
-        description="The states that hart.bake applies before it makes an image of the role: `highstate`, or a list "
+        description="The states that `hart.bake` applies before it makes an image of the role: `highstate`, or a list "
         "of SLS names.",
     )
     bake_keep: Count = Field(
-        3, description="How many images of the role hart.bake keeps in each region; it deletes the oldest."
+        3, description="How many images of the role `hart.bake` keeps in each region; it deletes the oldest."
     )
     baked_upgrades: Annotated[Literal["before", "after", "off"], BeforeValidator(as_upgrades)] = Field(
         "off",
         description="When a node that boots a baked image installs security upgrades, as `security_upgrades` says it "
-        "for others. hart.bake has installed those of its day.",
+        "for others. `hart.bake` has installed those of its day.",
     )
     image_timeout: Seconds = Field(
         3600, description="Seconds for the provider to make an image of a node, and for each copy to another region."

@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import abc
 from collections.abc import Callable, Collection, Mapping, Sequence
-from typing import Any
+from typing import Any, ClassVar
 
 from hart_salt.drivers.contract import Driver
 from hart_salt.model import AddressRequest, BakedImage, Candidate, Instance, IpAddress, NewImage, Size
@@ -120,7 +120,9 @@ class ResizeSupport(Driver):
 
 
 class SnapshotSupport(Driver):
-    """Images that hart makes of nodes, ``hart.list_images``, and the setting ``image: baked``."""
+    """Images of nodes: ``hart.bake``, ``hart.remove_image``, and the setting ``image: baked``."""
+
+    makes_images: ClassVar[bool] = True
 
     @abc.abstractmethod
     def make_image(self, instance: Instance, new: NewImage) -> BakedImage:

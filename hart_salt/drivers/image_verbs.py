@@ -19,6 +19,8 @@ class ImageVerbs:
     """
 
     provider: Provider
+    #: whether it can make images; see ``SnapshotSupport``
+    makes_images: ClassVar[bool] = False
     #: the reason for refusing to make an image, in one sentence
     no_snapshots: ClassVar[str] = "its driver cannot make images of instances"
     #: whether an image can be used in every region of the account, so that it is never copied

@@ -42,7 +42,7 @@ TEXT = 200  #: the most characters of a text in an entry
 ERROR = 500  #: the most characters of its error
 ITEMS = 40  #: the most items of ``details`` and ``stages``
 
-CREATE, IMPORT, DESTROY, SWEEP = "create", "import", "destroy", "sweep"
+CREATE, IMPORT, DESTROY, SWEEP, BAKE = "create", "import", "destroy", "sweep", "bake"
 #: the actions that end a node
 ENDS = (DESTROY, SWEEP)
 

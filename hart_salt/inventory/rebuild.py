@@ -13,7 +13,7 @@ from collections.abc import Callable, Collection, Mapping, Sequence
 from typing import Any
 
 from hart_salt.base.errors import HartError
-from hart_salt.base.names import batch_time
+from hart_salt.base.names import batch_time, is_bake_id
 from hart_salt.inventory.context import Context
 from hart_salt.inventory.identity import Found
 from hart_salt.inventory.locks import machine_of
@@ -38,8 +38,8 @@ def without_record(seen: Snapshot, busy: Callable[[str], bool], batch_lives: Cal
 
 
 def is_enrolled(seen: Snapshot, found: Found) -> bool:
-    """Return whether the minion's key is accepted: then it is a node, whatever the records say."""
-    return ACCEPTED in seen.keys.get(found.instance.minion_id, ())
+    """Return whether the minion's key is accepted: then it is a node, whatever the records say, but one of a bake."""
+    return not is_bake_id(found.instance.minion_id) and ACCEPTED in seen.keys.get(found.instance.minion_id, ())
 
 
 def lost(seen: Snapshot, busy: Callable[[str], bool], batch_lives: Callable[[str], bool], dead: Collection[str]) -> str:

@@ -50,6 +50,8 @@ IMPORTING = "importing"
 #: the driver whose instances are processes of one machine
 LOCAL = "local"
 READY = "ready"
+#: the kind of a record whose node exists only until there is an image of it; the others are ``minion`` and ``master``
+BAKE = "bake"
 #: of a record that is not in the store, for an instance that was found
 UNKNOWN = "unknown"
 #: the format of records that this hart writes and reads; it increases when an older hart must not touch a record

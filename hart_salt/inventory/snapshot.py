@@ -13,10 +13,11 @@ from dataclasses import dataclass, field
 from functools import cached_property
 
 from hart_salt.base.errors import HartError
+from hart_salt.base.names import is_bake_id
 from hart_salt.config.schema import Provider
 from hart_salt.drivers.contract import Driver
 from hart_salt.inventory.identity import Found, Unknown, sort_out
-from hart_salt.inventory.records import Record, Store, instance_of
+from hart_salt.inventory.records import BAKE, Record, Store, instance_of
 from hart_salt.inventory.side_by_side import ask_each
 from hart_salt.master.client import Master
 from hart_salt.master.keys import ACCEPTED
@@ -160,6 +161,7 @@ def record_of(instance: Instance, provider: Provider, info: MasterInfo) -> Recor
         digest=instance.digest,
         ends=instance.ends,
         protected=instance.protected,
+        kind=BAKE if is_bake_id(instance.minion_id) else "minion",
     )
 
 

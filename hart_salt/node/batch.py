@@ -4,9 +4,11 @@ from __future__ import annotations
 
 from collections.abc import Awaitable, Callable
 from dataclasses import dataclass, field
+from typing import Any
 
 from hart_salt.base.concurrency import Calls
 from hart_salt.drivers.contract import Driver
+from hart_salt.inventory.journal import CREATE
 from hart_salt.inventory.locks import Locks
 from hart_salt.inventory.records import Record, Store
 from hart_salt.master.client import Master
@@ -30,6 +32,17 @@ class NodeKind:
     become: Callable[..., Awaitable[None]]
     #: what the bootstrap installs for a salt-master; None for a minion
     spec: bootstrap.InstallSpec | None = None
+    #: called with the ``Lifecycle`` in place of everything that makes a node that stays; None: it is to stay
+    course: Callable[..., Awaitable[None]] | None = None
+    #: the word for it in the journal
+    action: str = CREATE
+    #: the word for a node that has ended well
+    goal: str = "ready"
+
+    @property
+    def enrols(self) -> bool:
+        """Whether the node becomes a minion of this master, if only for a while."""
+        return self.spec is None
 
 
 @dataclass(frozen=True)
@@ -80,5 +93,7 @@ class NodeState:
     problems: list[str] = field(default_factory=list)
     #: why the provider does not protect a sealed node that its settings protect; empty if nothing failed
     unprotected: str = ""
+    #: what came of a node that was not to stay, for the result; None: it was
+    outcome: dict[str, Any] | None = None
     #: why the node failed, in a sentence; empty if it did not fail or a signal stopped it
     error: str = ""

@@ -11,7 +11,8 @@ import asyncio
 import dataclasses
 import functools
 import time
-from collections.abc import Awaitable, Mapping
+from collections.abc import AsyncIterator, Awaitable, Mapping
+from contextlib import asynccontextmanager
 from pathlib import Path
 from types import MappingProxyType
 from typing import Any, TypeVar
@@ -47,7 +48,9 @@ class Lifecycle:
         self.node = node
         self.batch = batch
         log = batch.progress.log_path(node.minion_id)
-        self.state = NodeState(new_record(node, batch.info, batch.kind, batch.locks, log, batch.by))
+        record = new_record(node, batch.info, batch.kind, batch.locks, log, batch.by)
+        self.state = NodeState(record, notes=list(node.notes))
+        self.undo = Undo(node, batch, self.state, self.show)
 
     async def run(self) -> None:
         """
@@ -57,21 +60,28 @@ class Lifecycle:
 
         Raises ``HartError`` if the node failed, and the cancellation if it was cancelled, in both cases after the undo.
         """
-        host_key = ssh.make_key(f"hart-bootstrap-{self.node.minion_id}")
-        async with Undo(self.node, self.batch, self.state, self._show).on_failure():
-            await self._launch(host_key)
-            instance = await self._reach()
-            async with await self._connect(instance, host_key) as session:
-                result = await self._bootstrap(session)
-                await self.batch.kind.become(self, session, result)
-                await self._run_script(session)
-                await self._after(session)
-                self.note(protected=self.node.settings.protect)
-                await self.advance("ready")
-                await self._seal(session)
+        if self.batch.kind.course is not None:
+            await self.batch.kind.course(self)
+            return
+        async with self.undo.on_failure(), self.bootstrapped() as (session, result):
+            await self.batch.kind.become(self, session, result)
+            await self._run_script(session)
+            await self.after(session)
+            self.note(protected=self.node.settings.protect)
+            await self.advance("ready")
+            await self._seal(session)
         if self.node.settings.apply:
-            await self._apply()
-            await self._finish()
+            await self.apply()
+            await self.finish()
+
+    @asynccontextmanager
+    async def bootstrapped(self) -> AsyncIterator[tuple[ssh.Session, bootstrap.Result]]:
+        """Create the instance, and yield the session with it and the result of its bootstrap. Undo nothing."""
+        host_key = ssh.make_key(f"hart-bootstrap-{self.node.minion_id}")
+        await self._launch(host_key)
+        instance = await self._reach()
+        async with await self._connect(instance, host_key) as session:
+            yield session, await self._bootstrap(session)
 
     async def _launch(self, host_key: ssh.Key) -> None:
         """Write the record, then make the one create call, and wait for its answer even if the call is cancelled."""
@@ -260,7 +270,7 @@ class Lifecycle:
         if status:
             raise NodeFailed(f"the script {self.node.settings.script} ended with exit code {status} on the node")
 
-    async def _after(self, session: ssh.Session) -> None:
+    async def after(self, session: ssh.Session) -> None:
         """Run what the bootstrap deferred until the minion is ready: security upgrades, if the settings ask for it."""
         if self.node.settings.security_upgrades != "after":
             return
@@ -286,7 +296,7 @@ class Lifecycle:
         if self.node.settings.protect:
             await self._protect(instance)
         if not self.node.settings.apply:
-            await self._finish()
+            await self.finish()
             return
         self.state.problems = ["it was not started"]  # replaced once it starts; a signal may come before
         await self.batch.calls.salt(self.batch.store.put, self.state.record)
@@ -303,9 +313,9 @@ class Lifecycle:
             self.state.unprotected = faults.reason(error)
             self.batch.progress.line(self.node.minion_id, f"hart: it is not protected: {self.state.unprotected}")
 
-    async def _apply(self) -> None:
+    async def apply(self) -> None:
         """Apply states to the minion; a failure is reported and not undone, since the minion is trusted by now."""
-        self._show("applying")
+        self.show("applying")
         self.batch.applying(self.node.minion_id)
         settings, minions = self.node.settings, self.batch.master.minions
         work = self.batch.calls.aside(minions.apply, self.node.minion_id, settings.apply, settings.apply_timeout)
@@ -333,19 +343,19 @@ class Lifecycle:
         )
         self.batch.locks.check_alive()
         await self.batch.calls.salt(self.batch.store.put, self.state.record)
-        self._show(stage)
+        self.show(stage)
 
     def note(self, **facts: Any) -> None:
         """Change the record in memory; ``advance`` writes it."""
         self.state.record = dataclasses.replace(self.state.record, **facts)
 
-    def _show(self, stage: str, **more: Any) -> None:
+    def show(self, stage: str, **more: Any) -> None:
         self.batch.progress.stage(self.node.minion_id, stage, {**facts_of(self.node, self.state.instance), **more})
 
-    async def _finish(self) -> None:
+    async def finish(self) -> None:
         """Write the record for the last time, with the seconds of every stage: no call works on the node any more."""
         problems = self.state.problems
-        self._show("done", **({"error": f"apply failed: {'; '.join(problems)}"} if problems else {}))
+        self.show("done", **({"error": f"apply failed: {'; '.join(problems)}"} if problems else {}))
         self.note(seconds=self.batch.progress.seconds(self.node.minion_id), session=None)
         await self.batch.calls.salt(self.batch.store.put, self.state.record)
 

@@ -24,8 +24,8 @@ from hart_salt.node.remaining import FormerTimes
 #: stages that are sent to the event bus as ``hart/<minion_id>/<stage>``; the others are only in logs and ``seconds``
 EVENT_STAGES = frozenset(
     {
-        "launching", "running", "bootstrapping", "enrolled", "ready", "failed", "destroying", "destroyed", "started",
-        "stopped", "rebooted", "resized",
+        "launching", "running", "bootstrapping", "enrolled", "ready", "baked", "failed", "destroying", "destroyed",
+        "started", "stopped", "rebooted", "resized",
     }
 )  # fmt: skip
 #: stages that are the last of a node

@@ -34,6 +34,8 @@ class Undo:
         self._kept: list[str] = []
         #: what is left on purpose of its key
         self._notes: list[str] = []
+        #: what is left beside the node, a sentence each
+        self.beside: list[str] = []
 
     @asynccontextmanager
     async def on_failure(self) -> AsyncIterator[None]:
@@ -72,11 +74,7 @@ class Undo:
         left = state.left = [f"the instance was kept because of keep_failed; {remedy}"] if keep else []
         if not keep:
             left += await _attempt(self.remove_instance(), "the instance could not be removed")
-        if state.key:
-            left += await _attempt(self._delete_key(state.key), "the key could not be deleted")
-        if state.key and state.on_peers:
-            deletion = self._delete_on_peers(state.key)
-            left += await _attempt(deletion, "the key could not be deleted on another master")
+        left += [*await self._delete_keys(), *self.beside]
         if left:
             left += [] if keep else [remedy]
             state.record = dataclasses.replace(state.record, stage="failed", error=reason, kept=keep, protected=False)
@@ -87,6 +85,30 @@ class Undo:
         left += [f"the volume {name} stays at {provider}: delete it there if you do not need it" for name in self._kept]
         left += self._notes
         self._show("failed", error=reason, left=left)
+
+    async def end(self) -> None:
+        """
+        Remove a node that has done what it was made for: the instance, its key, its record.
+
+        Raises ``NodeFailed`` if something could not be removed.
+        """
+        await self._batch.calls.salt(self._batch.locks.check_mine, self._node.minion_id)
+        self._state.undoing = True
+        left = await _attempt(self.remove_instance(), "the instance could not be removed")
+        left += await self._delete_keys()
+        if left:
+            raise NodeFailed("; ".join(left))
+        await self._batch.calls.salt(self._batch.store.remove, self._node.minion_id)
+
+    async def _delete_keys(self) -> list[str]:
+        """Delete the node's key on this master and on the others; return what could not be deleted."""
+        key = self._state.key
+        if not key:
+            return []
+        left = await _attempt(self._delete_key(key), "the key could not be deleted")
+        if self._state.on_peers:
+            left += await _attempt(self._delete_on_peers(key), "the key could not be deleted on another master")
+        return left
 
     async def _taken_over(self) -> str:
         """Return why another call may have the node by now, which then removes it; empty if it is still this call's."""

@@ -23,6 +23,8 @@ from hart_salt.operations.health import problem
 from hart_salt.planning import minion_config, releases, resolve
 from hart_salt.planning.plan import DISTRIBUTED
 
+#: returns nodes of one role and place with the image that they boot
+Fitted = Callable[[Sequence[Node], Driver], Sequence[Node]]
 #: stands for the unknown part of an example's id, which providers must accept in a name
 _EXAMPLE_ID = "0" * len(resolve.UNKNOWN_ID)
 
@@ -62,22 +64,25 @@ class Examples:
         return replace(node, minion_id=minion_id, minion_config={**node.minion_config, "id": minion_id})
 
 
-def checks(drivers: Sequence[Driver], examples: Examples, count: int) -> list[Check]:
+def checks(drivers: Sequence[Driver], examples: Examples, count: int, fitted: Fitted) -> list[Check]:
     """
     Return the checks of all providers, which are queried in parallel.
 
-    ``count`` is the number of nodes of each role for which the quota must be enough.
+    ``count`` is the number of nodes of each role for which the quota must be enough. ``fitted`` returns a node with the
+    image that it boots.
     """
     roles = {driver.provider.name: examples.of(driver.provider.name) for driver in drivers}
     asked = {driver.provider.name: driver for driver in drivers}
-    answers = ask_each(asked, lambda driver: list(_of_provider(driver, roles[driver.provider.name], count)))
+    answers = ask_each(asked, lambda driver: list(_of_provider(driver, roles[driver.provider.name], count, fitted)))
     found: list[Check] = []
     for name, answer in answers.items():
         found += [problem(name, answer)] if isinstance(answer, HartError) else answer
     return found
 
 
-def _of_provider(driver: Driver, roles: Mapping[str, Node | HartError], count: int) -> Iterator[Check]:
+def _of_provider(
+    driver: Driver, roles: Mapping[str, Node | HartError], count: int, fitted: Fitted
+) -> Iterator[Check]:  # fmt: skip
     name = driver.provider.name
     driver.ask_again()
     account = _looked_up(name, driver.check)
@@ -98,7 +103,7 @@ def _of_provider(driver: Driver, roles: Mapping[str, Node | HartError], count: i
             if not asked:
                 asked.append(node)
                 yield from _named(f"{name} rights", lambda: driver.check_rights(asked[0]))
-            yield from _of_role(label, driver, node, count)
+            yield from _of_role(label, driver, node, count, fitted)
 
 
 def _placed(node: Node, region: Region) -> Node:
@@ -106,10 +111,17 @@ def _placed(node: Node, region: Region) -> Node:
     return replace(node, zone=region.zones[0]) if node.zone == DISTRIBUTED and region.zones else node
 
 
-def _of_role(label: str, driver: Driver, node: Node, count: int) -> Iterator[Check]:
+def _of_role(label: str, driver: Driver, node: Node, count: int, fitted: Fitted) -> Iterator[Check]:
     size = _looked_up(f"{label} size", lambda: _size(driver, node))
     yield size
     if size.result == OK:  # what a node names depends on its size, such as the architecture of the image
+        try:
+            (node,) = fitted([node], driver)
+        except HartError as error:
+            yield problem(f"{label} image", error)
+            return
+        for note in node.notes:
+            yield Check(f"{label} baked image", UNKNOWN, note)
         for kind, lookup in driver.lookups(node).items():
             refused = releases.refusal(node.settings.image) if kind == "image" else ""
             yield Check(f"{label} {kind}", PROBLEM, refused) if refused else _looked_up(f"{label} {kind}", lookup)

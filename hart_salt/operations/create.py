@@ -16,7 +16,7 @@ from hart_salt.base.descriptors import APPLYING, PER_NODE
 from hart_salt.base.errors import DriverError, HartError, Interrupted
 from hart_salt.drivers.contract import Driver
 from hart_salt.inventory.context import Context
-from hart_salt.inventory.journal import CREATE, Journal, entry, iso
+from hart_salt.inventory.journal import Journal, entry, iso
 from hart_salt.inventory.locks import BatchClaim, Locks, known, machine_of
 from hart_salt.inventory.records import Record
 from hart_salt.inventory.slots import Slot
@@ -63,10 +63,10 @@ def create_all(
     """
     outcomes = Outcomes()
     interrupted = None
-    with Calls() as calls, open_progress(context, events=kind is MINION) as progress:
-        kind_of_work = f"create {nodes[0].provider} {nodes[0].role}"
+    with Calls() as calls, open_progress(context, events=kind.enrols) as progress:
+        kind_of_work = f"{kind.action} {nodes[0].provider} {nodes[0].role}"
         former = FormerTimes(context.info.cachedir, kind_of_work)
-        progress.expect(Expected([node.minion_id for node in nodes], "ready", former))
+        progress.expect(Expected([node.minion_id for node in nodes], kind.goal, former))
         try:
             work = functools.partial(_create, nodes, driver, context, progress, calls, outcomes, kind, claimed)
             concurrency.run(work, context.locks.stop)
@@ -106,7 +106,7 @@ async def _create(
             await stack.enter_async_context(_claimed(context, outcomes, calls, record))
         for node in nodes[:1] if crowded else nodes:
             progress.begin(node.minion_id)
-        if kind is MINION:
+        if kind.enrols:
             stack.enter_context(context.master.events(readiness.started, readiness.answered))
             await stack.enter_async_context(concurrency.entered(calls.salt, context.master.minions.questions()))
             await stack.enter_async_context(concurrency.entered(calls.salt, context.master.keys.connected()))
@@ -125,7 +125,8 @@ async def _create(
                 lives = _in_turns(lives, functools.partial(_claimed, context, outcomes, calls), room)
             restoring = asyncio.ensure_future(_restore(nodes[0].batch, outcomes, context.locks, calls, progress))
             try:
-                await _side_by_side(lives, under_way, functools.partial(_write_outcome, context.journal, progress))
+                ended = functools.partial(_write_outcome, context.journal, kind.action, progress)
+                await _side_by_side(lives, under_way, ended)
             finally:
                 await concurrency.ended([restoring])
                 await watcher.close()
@@ -266,19 +267,23 @@ async def _side_by_side(
         raise
 
 
-def _write_outcome(journal: Journal, progress: Progress, state: NodeState) -> None:
+def _write_outcome(journal: Journal, action: str, progress: Progress, state: NodeState) -> None:
     """Write to the journal what became of a node at once, because the call can be killed before its other nodes end."""
     if not (state.launched or state.error):
         return  # a signal came before its turn
     record, problems = state.record, state.problems or list(filter(None, [state.error]))
     stages = progress.seconds(record.minion_id)
-    if not state.sealed:
+    done = state.sealed
+    if state.outcome is not None:
+        done = bool(state.outcome["result"]) and not state.error
+        problems = [] if done else [state.error or state.outcome.get("error", "interrupted")]
+    elif not state.sealed:
         problems = [state.error] if state.error else ["interrupted", *state.left]
     elif problems:
         problems = ["apply failed", *problems]
     journal.write(
         entry(
-            CREATE, record, result=state.sealed, seconds=round(sum(stages.values()), 3), stages=stages,
+            action, record, result=done, seconds=round(sum(stages.values()), 3), stages=stages,
             error="; ".join(problems),
         )
     )  # fmt: skip
@@ -286,6 +291,9 @@ def _write_outcome(journal: Journal, progress: Progress, state: NodeState) -> No
 
 def _outcome(node: Node, outcomes: Outcomes, progress: Progress) -> dict[str, Any]:
     life = outcomes.lives.get(node.minion_id)
+    if life is not None and life.outcome is not None:
+        failed = {"result": False, "error": life.error} if life.error else {}
+        return {**life.outcome, **failed, "notes": life.notes}
     if life is None or not life.sealed:
         return {
             "result": False,
@@ -298,7 +306,8 @@ def _outcome(node: Node, outcomes: Outcomes, progress: Progress) -> dict[str, An
     if life.unprotected:
         again = f"salt-run hart.protect {node.minion_id} completes it"
         failures.insert(0, f"its protection is not complete: {life.unprotected}; {again}")
-    data = {"result": not failures, **facts(life.record), "notes": life.notes}
+    image = {"image": node.baked} if node.baked else {}
+    data = {"result": not failures, **facts(life.record), **image, "notes": life.notes}
     if failures:
         data["error"] = "the node is a minion and was kept, but " + "; ".join(failures)
     return data

@@ -315,7 +315,7 @@ class _Destroying:
             record = self._records[minion_id]
             finger = record.minion_key_finger or ""
             accepted = self._master.keys.stored(minion_id).get(ACCEPTED, [])
-            if record.kind == "minion":
+            if record.kind != "master":
                 found[minion_id] = next((pem for pem in accepted if has_fingerprint(finger, pem)), finger)
         return found
 

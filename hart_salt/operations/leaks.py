@@ -17,11 +17,11 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from typing import Any
 
-from hart_salt.base.names import batch_time
+from hart_salt.base.names import batch_time, is_bake_id
 from hart_salt.inventory import rebuild
 from hart_salt.inventory.identity import Found, Unknown, is_batch, shown
 from hart_salt.inventory.protected import is_protected, sentence
-from hart_salt.inventory.records import IMPORTING, READY, Record
+from hart_salt.inventory.records import BAKE, IMPORTING, READY, Record
 from hart_salt.inventory.snapshot import Snapshot
 from hart_salt.master.keys import ACCEPTED
 from hart_salt.model import Instance, Leftover
@@ -145,7 +145,7 @@ def _judge_instance(scene: Scene, found: Found, decision: Decision) -> None:
     dead = _is_dead(scene, instance.batch)
     if name in scene.snapshot.broken:
         decision.kept.append(_because(orphan, scene.snapshot.broken[name]))
-    elif ACCEPTED in scene.snapshot.keys.get(name, ()):
+    elif ACCEPTED in scene.snapshot.keys.get(name, ()) and not is_bake_id(name):
         if dead or not scene.only_dead:
             decision.rebuild.append(_because(orphan, "its record was missing, and its key is accepted"))
     elif dead:
@@ -194,7 +194,7 @@ def _judge_record(scene: Scene, record: Record, decision: Decision) -> None:
         # Its instance has the tag of another owner, which was not listed, and may exist.
         decision.kept.append(_because(orphan, "it was created by another master, or with this master's former key"))
         return
-    if record.minion_id in (scene.snapshot.present or ()):
+    if record.minion_id in (scene.snapshot.present or ()) and record.kind != BAKE:
         if not scene.only_dead or _is_dead(scene, record.batch):
             decision.kept.append(_because(orphan, _lives(record, why)))
     elif record.stage != READY and _is_dead(scene, record.batch):

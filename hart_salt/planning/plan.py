@@ -54,6 +54,8 @@ def creation(nodes: Iterable[Node]) -> dict[str, dict[str, Any]]:
             "monthly_price": node.monthly_price,
             "currency": node.currency,
             **({} if node.ends is None else {"ends": iso(node.ends, "seconds")}),
+            **({"image": node.settings.image} if node.baked or node.notes else {}),
+            **({"notes": list(node.notes)} if node.notes else {}),
         }
         for node in nodes
     }

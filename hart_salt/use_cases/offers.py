@@ -38,11 +38,6 @@ class Offers:
         driver = self._asked_driver(provider)
         return Result(catalog.sizes(driver, catalog.region_of(driver, self._parts.config, region), wanted))
 
-    def list_images(self, provider: str | None, region: str | None) -> Result:
-        """Return the images of a provider, by the value for the setting ``image``."""
-        driver = self._asked_driver(provider)
-        return Result(catalog.images(driver, catalog.region_of(driver, self._parts.config, region)))
-
     def _asked_driver(self, provider: str | None) -> Driver:
         return self._parts.driver(roles.choose_provider(self._parts.config, None, provider).name)
 

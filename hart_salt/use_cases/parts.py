@@ -61,3 +61,5 @@ class Calls:
     destroy: Callable[[Sequence[str]], Result]
     #: removes what dead operations left at a provider; None: at all of them
     sweep_dead: Callable[[str | None], None]
+    #: makes an image of a role; see ``Images.bake``
+    bake: Callable[..., Result]

@@ -46,7 +46,7 @@ def test_the_entry_point_loads_the_runner_with_every_command_and_nothing_else(op
         "list_roles", "show_role", "list_regions", "list_sizes", "list_images", "check", "version",
         "sync_keys", "peer_keys", "engine", "timeline", "report", "cost", "history",
         "start", "stop", "reboot", "resize", "set_tags", "extend",
-        "explain", "completion", "plan", "apply", "fleets", "hold", "unhold", "simulate",
+        "explain", "completion", "plan", "apply", "fleets", "hold", "unhold", "simulate", "bake", "remove_image",
     }  # fmt: skip
 
 

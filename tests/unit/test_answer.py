@@ -30,11 +30,13 @@ FUNCTIONS = reference.functions()
 #: the arguments that a function needs before it does anything
 NEEDED: dict[str, dict[str, Any]] = {
     "add_ip": {"minion_id": "a", "kind": "additional"},
+    "bake": {"role": "app"},
     "check_seal": {"tgt": "*"},
     "create_role": {"role": "app"},
     "remove_ip": {"minion_id": "a", "ip": "203.0.113.7"},
     "extend": {"minion_id": "a", "duration": "4h"},
     "hold": {"fleet": "web"},
+    "remove_image": {"image": "1"},
     "replace": {"role": "app"},
     "resize": {"minion_id": "a", "size": "small"},
     "scale": {"role": "app", "count": 1},
@@ -73,7 +75,7 @@ def master(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[dict[str
 
 
 #: the groups of use cases
-GROUPS = ("offers", "money", "past", "pictures", "everyday", "fleets", "by_hand", "roles", "simulation")
+GROUPS = ("offers", "money", "past", "pictures", "everyday", "fleets", "by_hand", "roles", "simulation", "images")
 
 
 class Says:

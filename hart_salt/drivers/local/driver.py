@@ -309,7 +309,7 @@ def _copying(what: str) -> Iterator[None]:
     try:
         yield
     except OSError as error:
-        reason = error.strerror or str(error).strip("[]")[:200]
+        reason = error.strerror or type(error).__name__  # an error of shutil lists every file
         raise TemporaryFailure(f"{what} cannot be written: {reason}") from error
 
 

@@ -84,7 +84,8 @@ def test_only_the_public_stages_are_events_and_these_have_facts_and_seconds(prog
     seconds = {"launching": 1.0, "enrolling": 1.0}
     assert world.events[1][1] == {"minion_id": "a", "role": "app", "seconds": seconds, "by": None}
     stages = (
-        "launching running bootstrapping enrolled ready failed destroying destroyed started stopped rebooted resized"
+        "launching running bootstrapping enrolled ready baked failed destroying destroyed "
+        "started stopped rebooted resized"
     )
     assert sorted(EVENT_STAGES) == sorted(stages.split())
 

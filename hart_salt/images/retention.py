@@ -1,0 +1,84 @@
+"""Which baked images are needed, and which are too many. Pure."""
+
+from __future__ import annotations
+
+from collections.abc import Collection, Iterable, Mapping, Sequence
+from dataclasses import dataclass, field
+
+from hart_salt.model import BakedImage
+from hart_salt.planning.baked import is_usable, newest_first
+from hart_salt.planning.digest import is_made_from
+
+
+@dataclass(frozen=True)
+class Needs:
+    """What may need an image."""
+
+    #: the digests of all nodes, by minion id; None: it has none
+    digests: Mapping[str, str | None] = field(default_factory=dict)
+    #: by role whose ``image`` is a baked one, whether it needs one (``baked!``)
+    roles: Collection[str] = ()
+    #: by value of the setting ``image``, the roles that name it
+    named: Mapping[str, Sequence[str]] = field(default_factory=dict)
+
+
+def users(image: BakedImage, digests: Mapping[str, str | None]) -> list[str]:
+    """Return the ids of the nodes that run from an image."""
+    return sorted(name for name, digest in digests.items() if is_made_from(digest, image.image_id))
+
+
+def role_needing(image: BakedImage, images: Iterable[BakedImage], needs: Needs) -> str:
+    """Return why a role needs an image, as the end of a sentence about it; empty if none does."""
+    if roles := needs.named.get(image.image_id):
+        return f"the role {roles[0]} names it"
+    if image.role in needs.roles and is_usable(image) and any(_is_newest(image, images, one) for one in _places(image)):
+        return f"it is the newest image of the role {image.role}, whose image is baked"
+    return ""
+
+
+def surplus(images: Sequence[BakedImage], role: str, keep: int, needs: Needs) -> tuple[list[BakedImage], list[str]]:
+    """
+    Return the images of a role beyond the ``keep`` newest of each region, and why others of them stay, as sentences.
+    """
+    ours = newest_first(one for one in images if one.role == role and is_usable(one))
+    places = dict.fromkeys(place for one in ours for place in _places(one))
+    kept = {one.image_id for place in places for one in [it for it in ours if _is_in(it, place)][:keep]}
+    going, notes = [], []
+    for one in ours:
+        if one.image_id in kept:
+            continue
+        nodes = users(one, needs.digests)
+        why = f"{_nodes(nodes)} from it" if nodes else role_needing(one, images, needs)
+        if why:
+            notes.append(f"the image {one.image_id} ({one.name}) stays although it is old: {why}")
+        else:
+            going.append(one)
+    return going, notes
+
+
+def _nodes(names: Sequence[str]) -> str:
+    return f"{names[0]} runs" if len(names) == 1 else f"{len(names)} nodes run"
+
+
+def refusal(image: BakedImage, images: Sequence[BakedImage], needs: Needs, *, force: bool) -> str:
+    """Return why an image must not be deleted, in a sentence; empty if it can be. ``force`` overrules only a role."""
+    if nodes := users(image, needs.digests):
+        return f"{_nodes(nodes)} from the image {image.image_id}: replace or destroy {', '.join(nodes[:5])} first"
+    why = "" if force else role_needing(image, images, needs)
+    return f"the image {image.image_id} is needed: {why}; force=True deletes it" if why else ""
+
+
+def _places(image: BakedImage) -> Sequence[str]:
+    return image.regions or ("",)
+
+
+def _is_in(image: BakedImage, place: str) -> bool:
+    return place in _places(image)
+
+
+def _is_newest(image: BakedImage, images: Iterable[BakedImage], place: str) -> bool:
+    there = [
+        one for one in images
+        if one.role == image.role and one.arch == image.arch and is_usable(one) and _is_in(one, place)
+    ]  # fmt: skip
+    return newest_first(there)[0].image_id == image.image_id
