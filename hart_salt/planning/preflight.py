@@ -11,7 +11,7 @@ from typing import Any
 
 from hart_salt.base import faults, signals
 from hart_salt.base.errors import BrokenRecord, PeerError, Refused
-from hart_salt.base.names import scheme_fields
+from hart_salt.base.names import is_bake_id, scheme_fields
 from hart_salt.base.text import suggestion
 from hart_salt.drivers.contract import Driver
 from hart_salt.inventory.context import Context
@@ -152,11 +152,12 @@ def _unreadable(node: Node) -> list[str]:
 
 
 def _unknown_states(node: Node, context: Context) -> list[str]:
-    """Return problems with ``apply`` and ``drain``. With other masters, a node can get its states from any of them."""
+    """Return problems with the states of a node. With other masters, it can get its states from any of them."""
     if context.others or "master" not in node.minion_config:
         return []
     saltenv = str(node.minion_config.get("saltenv") or "base")
-    wanted = {"apply": node.settings.apply, "drain": node.settings.drain}
+    apply = "bake" if is_bake_id(node.minion_id) else "apply"
+    wanted = {apply: node.settings.apply, "drain": node.settings.drain}
     return [
         f"{name}: {problem}"
         for name, states in wanted.items()

@@ -1,0 +1,259 @@
+"""The functions of the runner for baked images, on a master with a fake provider, without daemons."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from typing import Any, ClassVar
+
+import pytest
+
+from hart_salt.base.errors import AuthError
+from hart_salt.model import BakedImage, Price
+from hart_salt.planning.digest import with_image
+from hart_salt.runners import hart as runner
+from tests.functional.test_use_cases import CLOUD, HART, Cloud, Place, call, place, refusal
+
+__all__ = ["place"]
+
+DIGEST = "1-" + "-".join(["0" * 8] * 6)
+
+
+class ImageCloud(Cloud):
+    """A provider with baked images, of which each can be used in one region."""
+
+    makes_images: ClassVar[bool] = True
+
+    def __init__(self, *arguments: Any) -> None:
+        super().__init__(*arguments)
+        self.stored: dict[str, BakedImage] = {}
+        self.undeletable: Exception | None = None
+
+    def add(self, image_id: str, created: float = 1.0, role: str = "app", **more: Any) -> BakedImage:
+        facts: dict[str, Any] = {
+            "state": "available", "complete": True, "release": "", "regions": ("here",), "size_gb": 2.0, **more,
+        }  # fmt: skip
+        made = BakedImage(image_id, f"hart-{role}-{image_id}", role=role, created=created, **facts)
+        self.stored[image_id] = made
+        return made
+
+    def baked_images(self, region: str | None = None) -> list[BakedImage]:
+        if self.error:
+            raise self.error
+        return [one for one in self.stored.values() if region in (None, *one.regions)]
+
+    def delete_image(self, image: BakedImage) -> None:
+        if self.undeletable:
+            raise self.undeletable
+        del self.stored[image.image_id]
+
+    def image_price(self, region: str) -> Price | None:
+        return Price(0.05)
+
+
+def configured(monkeypatch: pytest.MonkeyPatch, place: Place, **role: Any) -> ImageCloud:
+    """Change the role ``app``, and return a provider with images."""
+    roles = {**HART["roles"], "app": {**HART["roles"]["app"], **role}}
+    monkeypatch.setitem(place.opts, "hart", {**HART, "roles": roles})
+    cloud = ImageCloud(CLOUD, place.info)
+    place.clouds[CLOUD] = cloud
+    return cloud
+
+
+def running_from(place: Place, minion_id: str, image_id: str) -> None:
+    """Make a ready node of an image; only its tags say so."""
+    place.start(minion_id)
+    account = place.clouds[CLOUD].account
+    account[f"i-{minion_id}"] = replace(account[f"i-{minion_id}"], digest=with_image(DIGEST, image_id))
+
+
+# baking
+
+
+def test_the_plan_of_a_bake_has_node_states_and_prices(place: Place, monkeypatch: pytest.MonkeyPatch) -> None:
+    configured(monkeypatch, place, image="baked", base_image="bookworm", script="/no/such/file")
+    entry = call("bake", "app", region="here", test=True)["app"]
+    assert (entry["result"], entry["action"], entry["role"], entry["region"]) == (None, "bake", "app", "here")
+    assert (entry["base_image"], entry["apply"], entry["copies"]) == ("bookworm", None, [])
+    assert (entry["monthly_price"], entry["image_price_gb"], entry["image_currency"]) == (5.0, 0.05, "USD")
+    assert len(entry["notes"]) == 1
+    assert "the role has no setting bake" in entry["notes"][0]
+
+
+def test_further_regions_get_copies(place: Place, monkeypatch: pytest.MonkeyPatch) -> None:
+    cloud = configured(monkeypatch, place)
+    assert call("bake", "app", region="here,there,here", test=True)["app"]["copies"] == ["there"]
+    monkeypatch.setattr(cloud, "images_everywhere", True)
+    entry = call("bake", "app", region=["here", "there"], test=True)["app"]
+    assert entry["copies"] == []
+    assert f"an image of {CLOUD} can be used in every region, so none was copied" in entry["notes"]
+
+
+@pytest.mark.parametrize(
+    ("arguments", "error"),
+    [
+        ({"role": "ap"}, "there is no role ap, did you mean app?"),
+        ({"role": "app", "region": "here,thre"}, "region: cloud has no region thre, did you mean there?"),
+        ({"role": "app", "region": "her"}, "no region her"),
+        ({"role": "app", "keep": 0}, "keep must be a whole number"),
+        ({"role": "app", "apply": "no.such"}, "bake: there is no state no.such"),
+        ({"role": "app", "base_image": "baked"}, "must name an image that is not a baked one"),
+        ({"role": "app", "szie": "small"}, "argument:szie: unknown setting"),
+        ({"role": "app", "region": []}, "region must not be empty"),
+    ],
+)
+def test_what_is_wrong_is_refused_with_nothing_done(
+    place: Place, monkeypatch: pytest.MonkeyPatch, arguments: dict[str, Any], error: str
+) -> None:
+    configured(monkeypatch, place)
+    assert error in refusal(call("bake", **arguments))
+    assert list(place.store.all()) == []
+
+
+def test_a_provider_without_images_is_refused(place: Place) -> None:
+    assert refusal(call("bake", "db")) == "other cannot have baked images: its driver cannot make images of instances"
+
+
+def test_a_bake_whose_node_cannot_be_created_leaves_nothing(place: Place, monkeypatch: pytest.MonkeyPatch) -> None:
+    configured(monkeypatch, place)
+    document = runner.bake("app")
+    assert document["bakes"]["app"]["result"] is False
+    assert document["bakes"]["app"]["error"] == "the account may have 0 instances"
+    assert document["retcode"] == 1
+    assert list(place.store.all()) == []
+
+
+def baking_well(*_: Any) -> tuple[dict[str, Any], int | None, list[str]]:
+    return {"result": True, "notes": []}, None, []
+
+
+def test_the_oldest_images_are_deleted_after_a_bake(place: Place, monkeypatch: pytest.MonkeyPatch) -> None:
+    cloud = configured(monkeypatch, place, bake_keep=2)
+    monkeypatch.setattr("hart_salt.use_cases.images.bake", baking_well)
+    for number in range(1, 6):
+        cloud.add(f"i-{number}", created=float(number))
+    running_from(place, "web", "i-1")
+    entry = call("bake", "app")["app"]
+    assert entry["deleted"] == ["i-3", "i-2"]
+    assert "the image i-1 (hart-app-i-1) stays although it is old: web runs from it" in entry["notes"]
+    assert list(cloud.stored) == ["i-1", "i-4", "i-5"]
+    assert call("bake", "app", keep=1)["app"]["deleted"] == ["i-4"]
+
+
+def test_old_images_that_cannot_be_deleted_fail_no_bake(place: Place, monkeypatch: pytest.MonkeyPatch) -> None:
+    cloud = configured(monkeypatch, place, bake_keep=1)
+    monkeypatch.setattr("hart_salt.use_cases.images.bake", baking_well)
+    cloud.add("old")
+    cloud.add("new", created=2.0)
+    cloud.undeletable = AuthError("no")
+    document = runner.bake("app")
+    assert document["bakes"]["app"]["result"] is True
+    assert "the image old could not be deleted: no" in document["bakes"]["app"]["notes"]
+    assert "retcode" not in document
+
+
+# using
+
+
+def test_a_plan_says_which_image_boots_and_why_another_does(place: Place, monkeypatch: pytest.MonkeyPatch) -> None:
+    cloud = configured(monkeypatch, place, image="baked", base_image="bookworm")
+    (entry,) = call("create_role", "app", test=True).values()
+    assert (entry["image"], entry["notes"]) == (
+        "bookworm", [f"it boots the image bookworm: {CLOUD} has no baked image of the role app"],
+    )  # fmt: skip
+    cloud.add("old")
+    cloud.add("new", created=2.0)
+    cloud.add("half", created=3.0, complete=False)
+    (entry,) = call("create_role", "app", test=True).values()
+    assert entry["image"] == "new"
+    assert "notes" not in entry
+
+
+def test_a_role_that_needs_a_baked_image_is_refused_without_one(place: Place, monkeypatch: pytest.MonkeyPatch) -> None:
+    configured(monkeypatch, place, image="baked!")
+    said = refusal(call("create_role", "app"))
+    assert said.startswith("image is baked!, but cloud has no baked image of the role app; salt-run hart.bake app")
+
+
+def test_images_that_cannot_be_listed_are_no_reason_for_a_plain_one(
+    place: Place, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    cloud = configured(monkeypatch, place, image="baked")
+    cloud.error = AuthError("no")
+    assert call("create_role", "app")["retcode"] != 0
+
+
+# listing
+
+
+def test_baked_images_are_listed_with_what_is_known_of_them(place: Place, monkeypatch: pytest.MonkeyPatch) -> None:
+    cloud = configured(monkeypatch, place)
+    cloud.add("new")
+    cloud.add("half", complete=False)
+    running_from(place, "web", "new")
+    images = call("list_images", CLOUD, region="here")
+    assert list(images) == ["debian-13", "new", "half"]
+    entry = images["new"]
+    assert (entry["baked"], entry["role"], entry["available"], entry["nodes"]) == (True, "app", True, ["web"])
+    assert (entry["size_gb"], entry["monthly_price"], entry["currency"]) == (2.0, 0.1, "USD")
+    assert (images["half"]["available"], images["half"]["state"]) == (False, "half made")
+
+
+# deleting
+
+
+def test_an_image_is_deleted_by_its_id_or_its_name(place: Place, monkeypatch: pytest.MonkeyPatch) -> None:
+    cloud = configured(monkeypatch, place)
+    cloud.add("one")
+    cloud.add("two")
+    assert call("remove_image", "one", test=True)["one"]["result"] is None
+    assert list(cloud.stored) == ["one", "two"]
+    assert call("remove_image", "hart-app-one")["one"]["result"] is True
+    assert list(cloud.stored) == ["two"]
+
+
+def test_an_image_from_which_a_node_runs_stays(place: Place, monkeypatch: pytest.MonkeyPatch) -> None:
+    cloud = configured(monkeypatch, place)
+    cloud.add("one")
+    running_from(place, "web", "one")
+    said = refusal(call("remove_image", "one", force=True))
+    assert said == "web runs from the image one: replace or destroy web first"
+    assert list(cloud.stored) == ["one"]
+
+
+def test_an_image_of_a_node_that_is_coming_up_stays(place: Place, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Its record names the image before there is an instance."""
+    cloud = configured(monkeypatch, place)
+    cloud.add("one")
+    place.store.put(replace(place.start("web"), stage="launching", digest=with_image(DIGEST, "one")))
+    place.clouds[CLOUD].account.clear()
+    assert "web runs from the image one" in refusal(call("remove_image", "one"))
+
+
+def test_the_newest_image_of_a_role_that_boots_it_needs_force(place: Place, monkeypatch: pytest.MonkeyPatch) -> None:
+    cloud = configured(monkeypatch, place, image="baked")
+    cloud.add("one")
+    assert "force=True deletes it" in refusal(call("remove_image", "one"))
+    assert call("remove_image", "one", force=True)["one"]["result"] is True
+
+
+def test_an_image_that_a_role_names_needs_force(place: Place, monkeypatch: pytest.MonkeyPatch) -> None:
+    cloud = configured(monkeypatch, place, image="one")
+    cloud.add("one")
+    assert "the role app names it" in refusal(call("remove_image", "one"))
+
+
+def test_an_image_that_nobody_has_is_refused_with_a_suggestion(place: Place, monkeypatch: pytest.MonkeyPatch) -> None:
+    configured(monkeypatch, place).add("image-1")
+    said = refusal(call("remove_image", "image-2"))
+    assert said == "there is no baked image image-2, did you mean image-1?; the images are image-1"
+
+
+def test_a_failed_deletion_is_reported(place: Place, monkeypatch: pytest.MonkeyPatch) -> None:
+    cloud = configured(monkeypatch, place)
+    cloud.add("one")
+    cloud.undeletable = AuthError("no")
+    document = runner.remove_image("one")
+    assert document["images"]["one"]["error"] == "no"
+    assert document["retcode"] == 1
+    entry = runner.history()["history"][0]
+    assert (entry["action"], entry["result"], entry["error"]) == ("remove_image", False, "no")
