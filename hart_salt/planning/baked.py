@@ -42,11 +42,23 @@ def objection(image: BakedImage, node: Node, info: MasterInfo, size: Size | None
         return f"is not in {node.region}, but in {', '.join(image.regions)}"
     if size and size.arch and image.arch and size.arch != image.arch:
         return f"is for {image.arch}, but {node.size} is {size.arch}"
-    if size and size.disk_gb and image.disk_gb and size.disk_gb < image.disk_gb:
-        return f"needs a disk of {image.disk_gb:g} GB, but {node.size} has {size.disk_gb:g} GB"
+    what, room = _disk_of(node, size)
+    if room and image.disk_gb and room < image.disk_gb:
+        return f"needs a disk of {image.disk_gb:g} GB, but {what} {room:g} GB"
     if node.settings.salt_source != "none" and image.release and not _has_release(image.release, node, info):
         return f"has Salt {image.release}, but {wanted_release(node, info)} is wanted"
     return ""
+
+
+def _disk_of(node: Node, size: Size | None) -> tuple[str, float | None]:
+    """
+    Return words for what decides about a node's disk, and the GB of the disk; None if it is as large as its image.
+
+    It is the setting ``volume_size`` at clouds that have it: the disk of a size is another one there.
+    """
+    if hasattr(node.options, "volume_size"):
+        return "volume_size is", node.options.volume_size
+    return f"{node.size} has", size.disk_gb if size else None
 
 
 def wanted_release(node: Node, info: MasterInfo) -> str:
