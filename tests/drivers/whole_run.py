@@ -186,8 +186,8 @@ def _images(environment: CloudEnvironment, driver: Driver, instance: Instance) -
     image = imaging.made(environment, driver, instance, new)
     copies = []
     if not driver.images_everywhere:
-        region = next(one for one in environment.places if one != here)
-        copy = imaging.settled(environment, environment.driver(), driver.copy_image(image, region))
+        region, wide = next(one for one in environment.places if one != here), environment.driver()
+        copy = imaging.settled(environment, wide, wide.copy_image(image, region))
         assert copy is not None
         copies = [copy] if copy.image_id != image.image_id else []
     for one in (*copies, image):

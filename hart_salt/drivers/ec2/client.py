@@ -49,6 +49,7 @@ PAGES: Mapping[str, int] = {
     "describe_instance_type_offerings": 1000,
     "describe_network_interfaces": 1000,
     "describe_security_groups": 1000,
+    "describe_snapshots": 1000,
     "describe_spot_instance_requests": 1000,
     "describe_subnets": 1000,
     "describe_tags": 1000,
@@ -70,6 +71,7 @@ CODES: Mapping[str, type[errors.DriverError]] = {
         "AddressLimitExceeded", "HostLimitExceeded", "PrivateIpAddressLimitExceeded",
         "RulesPerSecurityGroupLimitExceeded", "SecurityGroupLimitExceeded",
         "SecurityGroupsPerInstanceLimitExceeded", "SecurityGroupsPerInterfaceLimitExceeded",
+        "ConcurrentSnapshotLimitExceeded", "PendingSnapshotLimitExceeded", "SnapshotLimitExceeded",
         "VcpuLimitExceeded", "VolumeLimitExceeded",
     ), errors.QuotaExceeded),
     **dict.fromkeys((
@@ -80,22 +82,23 @@ CODES: Mapping[str, type[errors.DriverError]] = {
     ), errors.NoCapacity),
     **dict.fromkeys((
         "BandwidthLimitExceeded", "EC2ThrottledException", "PriorRequestNotComplete", "RequestLimitExceeded",
-        "RequestThrottled", "RequestThrottledException", "SlowDown", "Throttling", "ThrottlingException",
-        "TooManyRequestsException",
+        "RequestThrottled", "RequestThrottledException", "SlowDown", "SnapshotCreationPerVolumeRateExceeded",
+        "Throttling", "ThrottlingException", "TooManyRequestsException",
     ), errors.RateLimited),
     **dict.fromkeys((
         "InvalidGroup.NotFound", "InvalidGroupId.Malformed", "InvalidInstanceID.Malformed",
         "InvalidInstanceID.NotFound", "InvalidNetworkInterfaceID.NotFound", "InvalidSecurityGroupID.NotFound",
-        "InvalidSecurityGroupId.Malformed", "InvalidVolume.NotFound",
+        "InvalidSecurityGroupId.Malformed", "InvalidSnapshot.NotFound", "InvalidVolume.NotFound",
     ), errors.NotFound),
     **dict.fromkeys((
         "IdempotentInstanceTerminated", "IdempotentParameterMismatch", "InvalidAMIID.Malformed",
-        "InvalidAMIID.NotFound", "InvalidAMIID.Unavailable", "InvalidParameterCombination", "InvalidParameterValue",
-        "InvalidSubnetID.NotFound", "InvalidUserData.Malformed", "OperationNotPermitted", "TagLimitExceeded",
+        "InvalidAMIID.NotFound", "InvalidAMIID.Unavailable", "InvalidAMIName.Duplicate",
+        "InvalidParameterCombination", "InvalidParameterValue", "InvalidSubnetID.NotFound", "InvalidUserData.Malformed",
+        "OperationNotPermitted", "TagLimitExceeded",
     ), errors.InvalidRequest),
     **dict.fromkeys((
         "DependencyViolation", "IncorrectInstanceState", "IncorrectState", "InternalError", "InternalFailure",
-        "ServerInternal", "ServiceUnavailable", "Unavailable",
+        "InvalidSnapshot.InUse", "ServerInternal", "ServiceUnavailable", "Unavailable",
     ), errors.TemporaryFailure),
 }  # fmt: skip
 #: the instance of the client token was terminated since: the call needs another token (boto/boto3#4406)
@@ -167,8 +170,8 @@ class Api(SdkApi):
 
         def collect(client: Any) -> list[Any]:
             if client.can_paginate(operation):
-                # The API accepts no page size together with ids.
-                named = any(name.endswith("Ids") for name in parameters)
+                # The API accepts no page size together with ids of what is listed.
+                named = any(name.endswith("Ids") and name != "OwnerIds" for name in parameters)
                 config = {} if named or operation not in PAGES else {"PageSize": PAGES[operation]}
                 pages = client.get_paginator(operation).paginate(**parameters, PaginationConfig=config)
             else:

@@ -25,7 +25,7 @@ from hart_salt.config.schema import Provider, Schema
 from hart_salt.drivers import retry, source_address
 from hart_salt.drivers.capabilities import AdoptionSupport
 from hart_salt.drivers.catalog import readable
-from hart_salt.drivers.ec2 import protection, request
+from hart_salt.drivers.ec2 import leftovers, protection, request
 from hart_salt.drivers.ec2.power import Ec2Power, Ec2Tags
 from hart_salt.drivers.ec2.settings import SCHEMA as SCHEMA
 from hart_salt.drivers.ec2.settings import Account as Account
@@ -34,6 +34,7 @@ from hart_salt.drivers.ec2.spot import SpotRequests
 from hart_salt.drivers.power import Powered
 from hart_salt.drivers.retry import StillThere
 from hart_salt.drivers.sdk_driver import SdkDriver, removing
+from hart_salt.drivers.sdk_images import RegionallyImaged
 from hart_salt.drivers.tagging import Tagged
 from hart_salt.model import Access, Candidate, Check, Image, Instance, Leftover, MasterInfo, Node, Price, Region, Size
 
@@ -43,6 +44,7 @@ if TYPE_CHECKING:
     from hart_salt.drivers.ec2.network import Networks, Place
     from hart_salt.drivers.ec2.preview import Preview
     from hart_salt.drivers.ec2.prices import Prices
+    from hart_salt.drivers.ec2.snapshots import Ec2Images
 
 #: seconds in which "no such instance" may mean that EC2 does not know it everywhere yet (boto/boto3#2556);
 #: ``retry.until_gone`` retries for at least as long
@@ -63,9 +65,10 @@ class _Parts:
     networks: Networks
     lookup: Lookup
     prices: Prices
+    images: Ec2Images
 
 
-class Ec2(SdkDriver[_Parts], AdoptionSupport, Powered, SpotRequests, Tagged):
+class Ec2(SdkDriver[_Parts], AdoptionSupport, Powered, RegionallyImaged, SpotRequests, Tagged):
     """One account at Amazon."""
 
     schema: ClassVar[Schema] = SCHEMA
@@ -98,12 +101,18 @@ class Ec2(SdkDriver[_Parts], AdoptionSupport, Powered, SpotRequests, Tagged):
         self._keeping: set[str] = set()
 
     def _make_parts(self) -> _Parts:
-        from hart_salt.drivers.ec2 import client, lookup, network, prices
+        from hart_salt.drivers.ec2 import client, lookup, network, prices, snapshots
 
         api = client.Api(self._account, self._sleep, self.outage)
         networks = network.Networks(api, self._sleep)
         known = prices.Prices(api, Path(self.master.cachedir) / "hart/ec2-prices", self._clock)
-        return _Parts(api, networks, lookup.Lookup(api, networks, self._account.regions), known)
+        looks = lookup.Lookup(api, networks, self._account.regions)
+        images = snapshots.Ec2Images(api, looks, known, self.master.owner, self._sleep, self._clock)
+        return _Parts(api, networks, looks, known, images)
+
+    @property
+    def _images(self) -> Ec2Images:
+        return self._parts.images
 
     @property
     def _api(self) -> Api:
@@ -295,7 +304,7 @@ class Ec2(SdkDriver[_Parts], AdoptionSupport, Powered, SpotRequests, Tagged):
         return {f"tag:{request.OWNER}": self.master.owner}
 
     def _is_ours(self, facts: Mapping[str, Any]) -> bool:
-        return request.from_tags(facts.get("Tags")).get(request.OWNER) == self.master.owner
+        return request.is_owned(facts, self.master.owner)
 
     def instance(self, instance: Instance) -> Instance | None:
         """Make one list call, with the id. A terminated instance counts only if this object launched it."""
@@ -404,7 +413,7 @@ class Ec2(SdkDriver[_Parts], AdoptionSupport, Powered, SpotRequests, Tagged):
         found = request.objections(node)
         if lookup.size(node.size, node.region) is None:
             return found  # the caller checks that, and reports it
-        looks: tuple[Callable[[Node], Any], ...] = (lookup.image, lookup.groups, lookup.zone_has_size)
+        looks: tuple[Callable[[Node], Any], ...] = (lookup.image, lookup.room, lookup.groups, lookup.zone_has_size)
         for look in looks:
             try:
                 look(node)
@@ -436,28 +445,15 @@ class Ec2(SdkDriver[_Parts], AdoptionSupport, Powered, SpotRequests, Tagged):
     # leftovers
 
     def leftovers(self) -> list[Leftover]:
-        """Return this master's temporary groups, and its volumes that belong to no instance any more."""
-        return [leftover for found in self._parts.lookup.everywhere(self._leftovers_in) for leftover in found]
-
-    def _leftovers_in(self, region: str) -> list[Leftover]:
-        """Check the owner here as well: sweep removes what is returned."""
-        ours = request.filters(self._ours)
-        groups = self._api.listed(region, "describe_security_groups", "SecurityGroups", Filters=ours)
-        free = request.filters({**self._ours, "status": "available"})
-        volumes = self._api.listed(region, "describe_volumes", "Volumes", Filters=free)
-        return [
-            *(request.group_left(facts, region) for facts in groups if self._is_ours(facts)),
-            *(request.volume_left(facts, region) for facts in volumes if self._is_ours(facts)),
-        ]
+        """Return this master's temporary groups, its volumes without an instance, and its half-made images."""
+        parts, owner = self._parts, self.master.owner
+        listed = parts.lookup.everywhere(lambda region: leftovers.left_in(parts.networks, region, owner))
+        return [*(one for found in listed for one in found), *parts.images.leftovers()]
 
     def remove(self, leftover: Leftover) -> None:
-        """Delete a volume, or a group after detaching it from the instances that stay."""
-        region = leftover.region or self._api.default_region
-        if leftover.kind == request.GROUP:
-            self._parts.networks.remove_group(region, leftover.handle)
-            return
-        with contextlib.suppress(NotFound):
-            self._api.call(region, "delete_volume", VolumeId=leftover.handle)
+        """Delete what ``leftovers`` reported."""
+        if not self._images.remove(leftover):
+            leftovers.remove(self._parts.networks, leftover)
 
     # for people
 

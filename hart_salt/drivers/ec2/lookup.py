@@ -10,7 +10,7 @@ from hart_salt.base.errors import AuthError, InvalidRequest
 from hart_salt.drivers.ec2 import images
 from hart_salt.drivers.ec2.client import Api
 from hart_salt.drivers.ec2.network import Networks, Place
-from hart_salt.drivers.ec2.request import Plan, architectures_of, filters, id_of
+from hart_salt.drivers.ec2.request import Plan, architectures_of, disk_of, filters, id_of
 from hart_salt.drivers.sdk_driver import Answers
 from hart_salt.model import Node, Region
 
@@ -142,6 +142,16 @@ class Lookup:
             raise InvalidRequest(f"instances of the size {node.size} are neither x86_64 nor arm64")
         wanted = (node.region, node.settings.image, architectures[0])
         return self._answers.once(("image", *wanted), lambda: images.find(self._api, *wanted))
+
+    def room(self, node: Node) -> None:
+        """Check the size of the node's volume. Raises ``InvalidRequest`` if its image needs a larger one."""
+        options: Any = node.options
+        try:
+            least = disk_of(self.image(node))
+        except InvalidRequest:
+            return  # the lookup of the image reports it
+        if least is not None and options.volume_size is not None and options.volume_size < least:
+            raise InvalidRequest(f"the image {node.settings.image} needs a volume_size of {least:g} or more")
 
     def place(self, node: Node) -> Place:
         """Return the subnet of the node."""

@@ -9,6 +9,7 @@ from __future__ import annotations
 import contextlib
 import json
 import os
+import re
 import tempfile
 import threading
 import time
@@ -36,6 +37,10 @@ FILTERS: Mapping[str, str] = {
     "capacitystatus": "Used",
     "marketoption": "OnDemand",
 }
+#: the storage of snapshots: its usage type has the region's code in front, such as ``EUC1-EBS:SnapshotUsage``; other
+#: types of the family are for the archive, for example (infracost/infracost)
+SNAPSHOTS = "EBS:SnapshotUsage"
+STORAGE: Mapping[str, str] = {"productFamily": "Storage Snapshot"}
 
 
 class Price(NamedTuple):
@@ -82,14 +87,30 @@ class Prices:
             found |= {(region, name): model.Price(price) for name in names if (price := known.get(name)) is not None}
         return found
 
+    def of_snapshots(self, region: str) -> float | None:
+        """Return US dollars a month for a GB of snapshots, or None if unknown. Make one call if it is not on disk."""
+        with self._lock:
+            known = self._load(region)
+            if SNAPSHOTS not in known:
+                listed = self._products(region, STORAGE)
+                known = known if listed is None else self._store(region, known, _storage(listed))
+            return known[SNAPSHOTS].dollars if SNAPSHOTS in known else None
+
     def _asked(self, region: str, known: Mapping[str, Price], **more: str) -> Mapping[str, Price]:
         """Call the API for one size or for all, and return what is known afterwards."""
-        if self._is_silent():
+        listed = self._products(region, {**FILTERS, **more})
+        if listed is None:
             return known
-        fields = {**FILTERS, "regionCode": region, **more}
-        wanted = [{"Type": "TERM_MATCH", "Field": name, "Value": value} for name, value in fields.items()]
+        return self._store(region, known, {**_prices(listed), **({} if more else {ALL: 0.0})})
+
+    def _products(self, region: str, fields: Mapping[str, str]) -> list[Any] | None:
+        """Return the products of a region with these fields; None if the API does not answer."""
+        if self._is_silent():
+            return None
+        every = {**fields, "regionCode": region}
+        wanted = [{"Type": "TERM_MATCH", "Field": name, "Value": value} for name, value in every.items()]
         try:
-            listed = self._api.listed(
+            return self._api.listed(
                 REGION, "get_products", "PriceList", service="pricing", ServiceCode="AmazonEC2", FormatVersion="aws_v1",
                 Filters=wanted,
             )  # fmt: skip
@@ -98,10 +119,11 @@ class Prices:
             self._silent = True
             if isinstance(error, TemporaryFailure | RateLimited):  # it took time; do not lose it again in the next call
                 self._write(self._unanswered, self._clock())
-            return known
+            return None
+
+    def _store(self, region: str, known: Mapping[str, Price], found: Mapping[str, float]) -> Mapping[str, Price]:
         now = self._clock()
-        found = {size: Price(dollars, now) for size, dollars in _prices(listed).items()}
-        together = {**known, **found, **({} if more else {ALL: Price(0.0, now)})}
+        together = {**known, **{size: Price(dollars, now) for size, dollars in found.items()}}
         self._write(self._path(region), together)
         return together
 
@@ -141,19 +163,35 @@ class Prices:
 def _prices(listed: list[Any]) -> dict[str, float]:
     """Return the price of each size; one with several prices has no known price."""
     found: dict[str, set[float]] = {}
-    for text in listed:
-        product = json.loads(text) if isinstance(text, str) else text
-        size = product.get("product", {}).get("attributes", {}).get("instanceType")
+    for product in map(_parsed, listed):
+        size = _attribute(product, "instanceType")
         if size:
-            found.setdefault(size, set()).update(_hourly(product))
+            found.setdefault(size, set()).update(_rates(product, "Hrs"))
     return {size: round(prices.pop() * HOURS, 2) for size, prices in found.items() if len(prices) == 1}
 
 
-def _hourly(product: Mapping[str, Any]) -> set[float]:
+def _storage(listed: list[Any]) -> dict[str, float]:
+    """Return the price of snapshots, by ``SNAPSHOTS``; if there are several, it is not known."""
+    chosen = [it for it in map(_parsed, listed) if re.fullmatch(rf"(.+-)?{SNAPSHOTS}", _attribute(it, "usagetype"))]
+    prices = {rate for product in chosen for rate in _rates(product, "GB-Mo")}
+    return {SNAPSHOTS: prices.pop()} if len(prices) == 1 else {}
+
+
+def _parsed(text: Any) -> Mapping[str, Any]:
+    product: Mapping[str, Any] = json.loads(text) if isinstance(text, str) else text
+    return product
+
+
+def _attribute(product: Mapping[str, Any], name: str) -> str:
+    return str(product.get("product", {}).get("attributes", {}).get(name) or "")
+
+
+def _rates(product: Mapping[str, Any], unit: str) -> set[float]:
+    """Return the prices above 0 for a unit."""
     dimensions = [
         dimension
         for offer in product.get("terms", {}).get("OnDemand", {}).values()
         for dimension in offer.get("priceDimensions", {}).values()
     ]
-    amounts = [it.get("pricePerUnit", {}).get("USD") for it in dimensions if it.get("unit") == "Hrs"]
+    amounts = [it.get("pricePerUnit", {}).get("USD") for it in dimensions if it.get("unit") == unit]
     return {float(amount) for amount in amounts if amount and float(amount) > 0}

@@ -172,6 +172,11 @@ def from_tags(tags: Iterable[Mapping[str, str]] | None) -> dict[str, str]:
     return {tag["Key"]: tag.get("Value") or "" for tag in tags or () if tag.get("Key")}
 
 
+def is_owned(facts: Mapping[str, Any], owner: str) -> bool:
+    """Return whether a report has the tag of a master."""
+    return from_tags(facts.get("Tags")).get(OWNER) == owner
+
+
 def filters(fields: Mapping[str, str]) -> list[dict[str, Any]]:
     """Return filters in the API's form; all of them must match."""
     return [{"Name": name, "Values": [value]} for name, value in fields.items()]
@@ -308,6 +313,22 @@ def volume_left(facts: Mapping[str, Any], region: str) -> Leftover:
     tags, name = from_tags(facts.get("Tags")), facts["VolumeId"]
     created, keep = seconds(facts.get("CreateTime")), KEEP in tags
     return Leftover(VOLUME, name, name, tags.get(BATCH, ""), region, created, keep)
+
+
+# the volumes of images
+
+
+def disk_of(image: Mapping[str, Any]) -> float | None:
+    """Return the size of an image's root volume in GiB, or None if it is not known."""
+    root, mappings = image.get("RootDeviceName"), image.get("BlockDeviceMappings") or ()
+    sizes = (number((it.get("Ebs") or {}).get("VolumeSize")) for it in mappings if it.get("DeviceName") == root)
+    return next(sizes, None)
+
+
+def snapshots_of(image: Mapping[str, Any]) -> list[str]:
+    """Return the ids of an image's snapshots; a pending image may not have them yet."""
+    volumes = [it.get("Ebs") or {} for it in image.get("BlockDeviceMappings") or ()]
+    return [str(ebs["SnapshotId"]) for ebs in volumes if ebs.get("SnapshotId")]
 
 
 # volumes that stay

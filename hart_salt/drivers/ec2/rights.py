@@ -7,7 +7,7 @@ name of its call, tags in a create call need ``ec2:CreateTags``, and an instance
 
 from __future__ import annotations
 
-from hart_salt.drivers.rights import ALWAYS, CHECKS, IMPORTS, POWER, PRICES, Rights, Use
+from hart_salt.drivers.rights import ALWAYS, BAKES, CHECKS, IMPORTS, POWER, PRICES, Rights, Use
 
 TAGS = "ec2:CreateTags"
 
@@ -36,6 +36,13 @@ RIGHTS = Rights(
         ),
         Use(IMPORTS, {"CreateTags": (TAGS,), "DeleteTags": ("ec2:DeleteTags",)}),
         Use(POWER, {call: (f"ec2:{call}",) for call in ("StartInstances", "StopInstances", "RebootInstances")}),
+        Use(
+            BAKES,
+            {
+                **{call: (f"ec2:{call}", TAGS) for call in ("CreateImage", "CopyImage")},
+                **{call: (f"ec2:{call}",) for call in ("DescribeSnapshots", "DeregisterImage", "DeleteSnapshot")},
+            },
+        ),
         Use("the setting `spot`", {"DescribeSpotInstanceRequests": ("ec2:DescribeSpotInstanceRequests",)}),
         Use("the setting `instance_profile`", {"RunInstances": ("iam:PassRole",)}),
         Use(PRICES, {"GetProducts": ("pricing:GetProducts",)}),

@@ -109,7 +109,14 @@ class Api(SdkApi):
 
         Raises the operation's error if it is known at once.
         """
-        fields["request_id"] = request_id or str(uuid.uuid4())
+        return self.change_once(service, method, request_id=request_id or str(uuid.uuid4()), **fields)
+
+    def change_once(self, service: str, method: str, **fields: Any) -> Any:
+        """
+        Start a change that takes no request id, such as one of an image's labels; otherwise like ``change``.
+
+        A retry of it must be harmless: a fingerprint makes the API refuse the second one, for example.
+        """
         operation = self._repeated(lambda: _named(self._call(service, f"{method}_unary", fields)))
         _raise_for(operation)
         return operation

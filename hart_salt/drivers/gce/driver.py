@@ -25,7 +25,7 @@ from hart_salt.config.schema import Provider, Schema
 from hart_salt.drivers import retry, source_address
 from hart_salt.drivers import tags as reports
 from hart_salt.drivers.capabilities import AdoptionSupport, SpotSupport
-from hart_salt.drivers.gce import instances, protection, spot
+from hart_salt.drivers.gce import instances, leftovers, protection, spot
 from hart_salt.drivers.gce.catalog import Catalogue
 from hart_salt.drivers.gce.inserts import REQUESTS, Inserts
 from hart_salt.drivers.gce.power import GcePower, GceTags
@@ -37,11 +37,13 @@ from hart_salt.drivers.gce.settings import Options as Options
 from hart_salt.drivers.power import Powered
 from hart_salt.drivers.rights import ALWAYS
 from hart_salt.drivers.sdk_driver import SdkDriver, removing
+from hart_salt.drivers.sdk_images import Imaged
 from hart_salt.drivers.tagging import Tagged
 from hart_salt.model import OK, Access, Candidate, Check, Image, Instance, Leftover, MasterInfo, Node, Region, Size
 
 if TYPE_CHECKING:
     from hart_salt.drivers.gce.client import Api
+    from hart_salt.drivers.gce.snapshots import GceImages
 
 #: attempts to terminate an instance; each can take as long as the retries of a call and the wait for an operation
 TERMINATE_ATTEMPTS = 3
@@ -57,14 +59,16 @@ class _Parts:
     api: Api
     catalogue: Catalogue
     inserts: Inserts
+    images: GceImages
 
 
-class ComputeEngine(SdkDriver[_Parts], AdoptionSupport, Powered, SpotSupport, Tagged):
+class ComputeEngine(SdkDriver[_Parts], AdoptionSupport, Imaged, Powered, SpotSupport, Tagged):
     """One project."""
 
     schema: ClassVar[Schema] = SCHEMA
     needs: ClassVar[str] = "google-cloud-compute"
     stopped_costs: ClassVar[bool] = False
+    images_everywhere: ClassVar[bool] = True
     no_prices: ClassVar[str] = "the API of Compute Engine has no prices"
     #: An id is never reused, but another instance can get the same name. The API accepts the id in an address wherever
     #: it accepts the name.
@@ -88,9 +92,14 @@ class ComputeEngine(SdkDriver[_Parts], AdoptionSupport, Powered, SpotSupport, Ta
 
     def _make_parts(self) -> _Parts:
         from hart_salt.drivers.gce.client import Api
+        from hart_salt.drivers.gce.snapshots import GceImages
 
         api = Api(self._account, self._sleep, self.outage)
-        return _Parts(api, Catalogue(api), Inserts(api))
+        return _Parts(api, Catalogue(api), Inserts(api), GceImages(api, self.master, self._sleep))
+
+    @property
+    def _images(self) -> GceImages:
+        return self._parts.images
 
     def check(self) -> str:
         """Get the project."""
@@ -216,12 +225,12 @@ class ComputeEngine(SdkDriver[_Parts], AdoptionSupport, Powered, SpotSupport, Ta
         return instance
 
     def _is_ours(self, thing: Any) -> bool:
-        return bool(thing.labels.get(instances.OWNER) == self.master.owner)
+        return instances.is_owned(thing, self.master.owner)
 
     @property
     def _ours(self) -> str:
         """The filter for resources with this master's label."""
-        return f'labels.{instances.OWNER} = "{self.master.owner}"'
+        return instances.owned_by(self.master.owner)
 
     def instances(self, region: str | None = None) -> list[Instance]:
         """
@@ -407,28 +416,14 @@ class ComputeEngine(SdkDriver[_Parts], AdoptionSupport, Powered, SpotSupport, Ta
     # leftovers
 
     def leftovers(self) -> list[Leftover]:
-        """Return this master's temporary firewall rules, and disks with its label that no instance uses."""
+        """Return this master's temporary firewall rules, disks that no instance uses, and half-made images."""
         parts = self._parts
-        prefix = self._access_prefix
-        rules = [
-            Leftover("firewall rule", rule.name, f"firewalls/{rule.name}", rule.name.removeprefix(prefix),
-                     created=instances.seconds(rule.creation_timestamp))
-            for rule in parts.api.list_of("firewalls", filter=f"name eq {prefix}.*")
-            if rule.name.startswith(prefix)
-        ]  # fmt: skip
-        disks = parts.api.aggregated("disks", filter=self._ours)
-        return [*rules, *(_leftover(disk) for disk in disks if self._is_ours(disk) and not disk.users)]
+        return [*leftovers.left(parts.api, self.master.owner), *parts.images.leftovers()]
 
     def remove(self, leftover: Leftover) -> None:
-        """Delete a rule or a disk, and wait for the operation."""
-        api = self._parts.api
-        kind, _, rest = leftover.handle.partition("/")
-        with contextlib.suppress(NotFound):
-            if kind == "disks":
-                zone, _, disk = rest.partition("/")
-                api.wait(api.change("disks", "delete", zone=zone, disk=disk))
-            else:
-                api.wait(api.change("firewalls", "delete", firewall=rest))
+        """Delete what ``leftovers`` reported, and wait for the operation."""
+        if not self._images.remove(leftover):
+            leftovers.remove(self._parts.api, leftover)
 
     # for people, and for early refusals
 
@@ -488,12 +483,3 @@ class ComputeEngine(SdkDriver[_Parts], AdoptionSupport, Powered, SpotSupport, Ta
 
 
 DRIVER = ComputeEngine
-
-
-def _leftover(disk: Any) -> Leftover:
-    zone = instances.last(disk.zone)
-    return Leftover(
-        "disk", disk.name, f"disks/{zone}/{disk.id}", disk.labels.get(instances.BATCH, ""),
-        region=zone.rpartition("-")[0], created=instances.seconds(disk.creation_timestamp),
-        keep=instances.KEEP in disk.labels,
-    )  # fmt: skip

@@ -123,6 +123,16 @@ def own_labels(role: str | None, owner: str) -> dict[str, str]:
     return {**own, ROLE: re.sub(r"[^a-z0-9_-]", "_", role.lower())[:63]} if role else own
 
 
+def owned_by(owner: str) -> str:
+    """Return the filter for resources with a master's label."""
+    return f'labels.{OWNER} = "{owner}"'
+
+
+def is_owned(thing: Any, owner: str) -> bool:
+    """Return whether a resource has a master's label, whatever the API filters."""
+    return bool(thing.labels.get(OWNER) == owner)
+
+
 def body(node: Node, owner: str, user_data: str, place: Place) -> dict[str, Any]:
     """Return the body of the create call, in the API's own names."""
     options: Any = node.options

@@ -8,7 +8,7 @@ policy of its network.
 
 from __future__ import annotations
 
-from hart_salt.drivers.rights import ALWAYS, IMPORTS, LISTS, POWER, PROTECTION, Rights, Use
+from hart_salt.drivers.rights import ALWAYS, BAKES, IMPORTS, LISTS, POWER, PROTECTION, Rights, Use
 
 _POLICY = "compute.networks.updatePolicy"
 
@@ -58,6 +58,15 @@ RIGHTS = Rights(
             },
         ),
         Use(PROTECTION, {"instances.setDeletionProtection": ("compute.instances.setDeletionProtection",)}),
+        Use(
+            BAKES,
+            {
+                "images.insert": ("compute.images.create", "compute.images.setLabels", "compute.disks.useReadOnly"),
+                "images.setLabels": ("compute.images.setLabels",),
+                "images.delete": ("compute.images.delete",),
+                "images.list": ("compute.images.list",),
+            },
+        ),
         Use(
             LISTS,
             {

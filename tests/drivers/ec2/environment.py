@@ -32,6 +32,9 @@ class Ec2Environment(CloudEnvironment):
     }  # fmt: skip
     create = {"method": "POST", "body": ec2_driver.CREATE}
     destroy = {"method": "POST", "body": ec2_driver.DESTROY}
+    image_create = {"method": "POST", "body": "Action=CreateImage&"}
+    image_destroy = {"method": "POST", "body": "Action=DeregisterImage&"}
+    image_right = "ec2:CreateImage"
     words = {
         **USUAL,
         "not there": (400, ec2_answers.error("InvalidGroup.NotFound", "The security group does not exist")),

@@ -32,6 +32,9 @@ class ComputeEngineEnvironment(CloudEnvironment):
     }  # fmt: skip
     create = {"method": "POST", "path": gce_driver.INSERT}
     destroy = {"method": "DELETE", "path": gce_driver.INSTANCE}
+    image_create = {"method": "POST", "path": r"/global/images$"}
+    image_destroy = {"method": "DELETE", "path": r"/global/images/"}
+    image_right = "compute.images.create"
     slow_delete = "delete_after"
     at_once = {"operation_after": 0, "delete_after": 0}
     words = {

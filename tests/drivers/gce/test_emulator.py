@@ -15,6 +15,7 @@ from tests.drivers.gce.emulator.cloud import ADDRESS, CALLER, TOKEN, ComputeEngi
 from tests.drivers.gce.emulator.filter import parse
 from tests.drivers.gce.emulator.state import Settings
 from tests.drivers.gce.emulator.tokens import GRANT
+from tests.emulation.backend import recorded
 from tests.emulation.faults import MachineFault
 
 PLACE = "zones/us-central1-b"
@@ -372,16 +373,21 @@ def test_an_invalid_answer_of_the_emulator_is_reported(cloud: ComputeEngine, cli
 def test_forget_removes_everything_that_was_made(cloud: ComputeEngine, client: Client) -> None:
     client.made(description="minion.one")
     client.call("POST", "global/firewalls", {"name": "r", "allowed": [{"IPProtocol": "tcp"}]})
+    client.call("POST", f"{PLACE}/instances/one/stop")
+    assert client.call("POST", "global/images", {"name": "i", "sourceDisk": f"{PLACE}/disks/one"}).status_code == 200
+    assert cloud.settle(10)
+    assert len(recorded(cloud.machines).saved) == 1
     cloud.settings.late_error = "X"
     assert cloud.user_data() == {"minion.one": "#!/bin/sh"}
     assert cloud.left() == {
         "instances": ["minion.one"], "disks": [], "firewall rules": ["r"], "startup scripts": ["minion.one"],
-        "temporary tags": [],
+        "temporary tags": [], "images": ["i"],
     }  # fmt: skip
     cloud.forget()
     assert set(map(str, cloud.left().values())) == {"[]"}
     assert cloud.settings.late_error == ""
     assert cloud.settle(10)
+    assert recorded(cloud.machines).saved == {}
 
 
 def test_the_admin_endpoint_sets_switches_and_shows_the_state(cloud: ComputeEngine, client: Client) -> None:

@@ -73,6 +73,8 @@ def _owned_gce(page: Any) -> Any:
             one["labels"] = {**one.get("labels", {}), **OWN_LABELS}
     for rule in scopes if isinstance(scopes, list) and "firewalls" in page.get("id", "") else ():
         rule["name"] = f"hart-{OWNER}-{rule['name']}"
+    for image in scopes if isinstance(scopes, list) and "images" in page.get("id", "") else ():
+        image["labels"] = {**image.get("labels", {}), **OWN_LABELS}
     return page
 
 
@@ -84,7 +86,8 @@ def _owned_ec2(page: Any) -> Any:
         for one in reservation["Instances"]:
             if one.get("Tags"):
                 one["Tags"] = [*one["Tags"], *OWN_PAIRS]
-    for one in [*page.get("Volumes", ()), *page.get("SecurityGroups", ())]:
+    named = ("Volumes", "SecurityGroups", "Images", "Snapshots")
+    for one in [thing for name in named for thing in page.get(name, ())]:
         one["Tags"] = [*one.get("Tags", ()), *OWN_PAIRS]
     return page
 
@@ -132,6 +135,10 @@ def _regions(driver: Any, answer: Recorded) -> Any:
 def _images(driver: Any, answer: Recorded) -> Any:
     """Return the images of the account, and the releases that the answer has."""
     return plains(it for it in driver.images(None) if it.available or not it.setting.isalpha())
+
+
+def _images_and_baked(driver: Any, answer: Recorded) -> Any:
+    return {"images": _images(driver, answer), "baked": plains(driver.baked_images())}
 
 
 def _account(driver: Any, answer: Recorded) -> Any:
@@ -275,7 +282,8 @@ def _gce_zone_sizes(driver: Any, answer: Recorded) -> Any:
 def _gce_images(driver: Any, answer: Recorded) -> Any:
     catalogue = driver._parts.catalogue
     catalogue._found = lambda *_, **fields: None  # no family is recorded
-    return plains(it for it in driver.images(None) if it.available or "-" in it.setting)
+    images = plains(it for it in driver.images(None) if it.available or "-" in it.setting)
+    return {"images": images, "baked": plains(driver.baked_images())}
 
 
 # Hetzner
@@ -313,9 +321,9 @@ READINGS: Mapping[str, Mapping[str, Reading]] = {
     "ec2": {
         "DescribeInstances": _instances, "RunInstances": _ec2_created, "TerminateInstances": _ec2_terminated,
         "DescribeInstanceTypes": _sizes("us-east-1"), "DescribeInstanceTypeOfferings": _sizes("us-east-1"),
-        "DescribeRegions": _regions, "DescribeAvailabilityZones": _regions, "DescribeImages": _images,
+        "DescribeRegions": _regions, "DescribeAvailabilityZones": _regions, "DescribeImages": _images_and_baked,
         "GetProducts": _ec2_prices, "DescribeVolumes": _leftovers, "DescribeSecurityGroups": _ec2_groups,
-        "DescribeSubnets": _ec2_place, "DescribeNetworkInterfaces": _ec2_interfaces,
+        "DescribeSnapshots": _leftovers, "DescribeSubnets": _ec2_place, "DescribeNetworkInterfaces": _ec2_interfaces,
     },
     "gce": {
         "aggregated/instances": _instances, "zones/*/instances/*": _instance, "zones/*/operations": _operations,

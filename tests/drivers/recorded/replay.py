@@ -44,7 +44,7 @@ OWN_PAIRS = [
     {"Key": f"hart-{key}", "Value": value} for key, value in (("owner", OWNER), ("role", "app"), ("minion", "w"))
 ]
 #: botocore's fields that are dates
-DATES = ("LaunchTime", "CreateTime", "AttachTime", "DeprecationTime")
+DATES = ("LaunchTime", "CreateTime", "AttachTime", "DeprecationTime", "StartTime")
 
 #: the clients of the SDKs, which take long to make
 THREADS = threading.local()

@@ -18,9 +18,11 @@ import proto  # type: ignore[import-untyped]
 import pytest
 import requests
 
+from hart_salt.drivers.capabilities import SnapshotSupport
+from hart_salt.drivers.contract import Driver
 from hart_salt.drivers.ec2 import client as ec2_client
 from hart_salt.drivers.gce import client as gce_client
-from hart_salt.model import RESERVED, AddressRequest, Instance
+from hart_salt.model import RESERVED, AddressRequest, Instance, NewImage
 from tests.drivers.clouds import driver_of, module_of
 from tests.drivers.recorded.answers import CLOUDS, recorded
 from tests.drivers.recorded.readings import owned, read
@@ -289,6 +291,18 @@ def use(driver: Any, instance: Instance) -> None:
     driver.check()
     driver.leftovers()
     driver.addresses(instance)
+    if isinstance(driver, SnapshotSupport):
+        bake(driver, instance)
+
+
+def bake(driver: Driver, instance: Instance) -> None:
+    """Make an image of the instance, and read it in each way."""
+    driver.power_off(instance, force=True)
+    new = NewImage("hart-app-202611301200-b1", "app", "b1", "1-abc", "3008.3", str(instance.region), "amd64")
+    made = driver.make_image(instance, new)
+    assert driver.baked_images() != []
+    driver.finish_image(made)
+    assert driver.baked_image(made) is not None
 
 
 @pytest.mark.parametrize("cloud", CLOUDS)

@@ -27,6 +27,9 @@ SIZES = {
 }
 #: region → factor on the price in eu-west-1
 FACTORS = {"us-east-1": 0.9, "ap-southeast-2": 1.15}
+#: dollars a month for a GB of snapshots, and the codes of regions in usage types
+SNAPSHOT = 0.05
+CODES = {"ap-southeast-2": "APS2", "eu-west-1": "EU", "me-central-1": "MEC1"}
 #: size → zones that have no instances of it
 NOT_IN = {"t4g.micro": ("eu-west-1c",)}
 

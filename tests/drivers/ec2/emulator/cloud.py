@@ -37,8 +37,10 @@ from tests.emulation.http import Answer, Request
 #: the namespace as moto writes it
 NAMESPACE = "http://ec2.amazonaws.com/doc/2016-11-15"
 #: parameters that cannot be used with a page size
-IDS = re.compile(r"(Instance|Group|Subnet|Image)Id\.\d+|InstanceType\.\d+")
+IDS = re.compile(r"(Instance|Group|Subnet|Image|Snapshot)Id\.\d+|InstanceType\.\d+")
 INSTANCE_ID = re.compile(r"i-[0-9a-f]{8}([0-9a-f]{9})?")
+#: lists that have pages here
+PAGED = ("DescribeInstances", "DescribeImages", "DescribeSnapshots")
 #: account numbers
 _accounts = itertools.count(200_000_000_001)
 #: moto's state belongs to the process, and moto does not promise that several threads can use it
@@ -133,6 +135,8 @@ class Ec2(Emulator):
             for life in self.world.lives.values():
                 if life.ended_at is None:
                     self.machines.kill(life.instance_id, life.addresses)
+            for disk in {made.disk for made in self.world.images.values() if not made.is_gone}:
+                self.machines.forget(disk)
             fresh = World(self._number, self.settings, self.machines, self.faults, self.clock, made=self.world.made)
             self.world = fresh
             self._begin()
@@ -222,7 +226,7 @@ class Ec2(Emulator):
 
     def _with_page(self, action: str, form: dict[str, str]) -> dict[str, str]:
         cap = self.settings.page_cap
-        if cap is None or action != "DescribeInstances" or "InstanceId.1" in form:
+        if cap is None or action not in PAGED or any(IDS.fullmatch(name) for name in form):
             return form
         return {**form, "MaxResults": str(min(cap, int(form.get("MaxResults", cap))))}
 
@@ -288,6 +292,21 @@ class _Responses(EC2Response):
                 "IAM Instance Profile name"
             )  # fmt: skip
         return super().run_instances()
+
+    def describe_images(self) -> ActionResult:
+        """List images in pages, which moto does not know."""
+        return self._page(super().describe_images(), "Images")
+
+    def describe_snapshots(self) -> ActionResult:
+        """List snapshots in pages, which moto does not know."""
+        return self._page(super().describe_snapshots(), "Snapshots")
+
+    def _page(self, listed: ActionResult, field: str) -> ActionResult:
+        first, length = int(self._get_param("NextToken") or 0), int(self._get_param("MaxResults") or 1000)
+        result: Any = listed.result
+        found = list(result[field])
+        more = {"NextToken": str(first + length)} if first + length < len(found) else {}
+        return ActionResult({field: found[first : first + length], **more})
 
     @staticmethod
     def _validate_block_device_mapping(device_mapping: dict[str, Any]) -> None:

@@ -14,7 +14,8 @@ from moto.ec2.models.instances import Instance, Reservation
 
 from tests.drivers.ec2.emulator import catalog as catalogue
 from tests.drivers.ec2.emulator.answers import Refusal
-from tests.drivers.ec2.emulator.region import Region, naive
+from tests.drivers.ec2.emulator.images import Imaging
+from tests.drivers.ec2.emulator.region import naive
 from tests.drivers.ec2.emulator.schema import parsed
 from tests.drivers.ec2.emulator.state import NEVER, Life, plain
 from tests.emulation.backend import Addresses, BootRequest
@@ -29,7 +30,7 @@ MACHINE_IMAGES = {"debian-12-": "debian-12-x64", "debian-13-": "debian-13-x64"}
 NOT_COMPARED = ("DryRun",)
 
 
-class Launching(Region):
+class Launching(Imaging):
     """A region that can launch instances."""
 
     def run_instances(
@@ -63,7 +64,7 @@ class Launching(Region):
     ) -> Reservation:
         script = _user_data(asked)
         check_tags(asked)
-        image = self._checked_image(image_id)
+        image = self.usable_image(image_id)
         facts = self._checked_size(asked, image)
         subnet = self._checked_subnet(asked)
         groups = self._checked_groups(asked, subnet)
@@ -84,13 +85,6 @@ class Launching(Region):
         return reservation
 
     # what is refused
-
-    def _checked_image(self, image_id: str) -> Any:
-        image = self.amis.get(image_id)
-        if image is None:
-            kind = "NotFound" if image_id.startswith("ami-") else "Malformed"
-            raise EC2ClientError(f"InvalidAMIID.{kind}", f"The image id '[{image_id}]' does not exist")
-        return image
 
     def _checked_size(self, asked: dict[str, Any], image: Any) -> Any:
         name = asked.get("InstanceType", "m1.small")
@@ -175,7 +169,8 @@ class Launching(Region):
         return [self._volume(mapping, image) for mapping in mappings]
 
     def _volume(self, mapping: dict[str, Any], image: Any) -> dict[str, Any]:
-        ebs = {"VolumeSize": catalogue.IMAGE_SIZE, "VolumeType": "gp2", **mapping.get("Ebs", {})}
+        least = image.disk_size
+        ebs = {"VolumeSize": least, "VolumeType": "gp2", **mapping.get("Ebs", {})}
         kind, is_root = ebs["VolumeType"], mapping["DeviceName"] == image.root_device_name
         if kind in ("io1", "io2") and "Iops" not in ebs:
             raise EC2ClientError("MissingParameter", f"The parameter iops must be specified for {kind} volumes.")
@@ -183,10 +178,10 @@ class Launching(Region):
             raise EC2ClientError("InvalidParameterCombination", f"The parameter iops is not for {kind} volumes.")
         if is_root and kind in NO_ROOT:
             raise EC2ClientError("InvalidParameterValue", f"Volume type {kind} is not supported as a root volume.")
-        if is_root and ebs["VolumeSize"] < catalogue.IMAGE_SIZE:
+        if is_root and ebs["VolumeSize"] < least:
             raise EC2ClientError(
                 "InvalidBlockDeviceMapping", f"Volume of size {ebs['VolumeSize']}GB is smaller than snapshot "
-                f"'{image.ebs_snapshot.id}', expect size >= {catalogue.IMAGE_SIZE}GB"
+                f"'{image.ebs_snapshot.id}', expect size >= {least}GB"
             )  # fmt: skip
         return {"DeviceName": mapping["DeviceName"], "Ebs": ebs}
 
@@ -231,7 +226,8 @@ class Launching(Region):
     ) -> BootRequest:
         image = self.amis[instance.image_id]
         named = (slug for prefix, slug in MACHINE_IMAGES.items() if str(image.name).startswith(prefix))
-        known = next(named, image.id)
+        made = self.world.images.get(image.id)
+        known = made.disk if made else next(named, image.id)
         return BootRequest(
             instance_id=instance.id, hostname=name, user_data=plain(script).decode(), public_keys=(),
             public_ip=taken.public, private_ip=taken.private, image=known, image_name=image.name or "",

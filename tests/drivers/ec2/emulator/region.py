@@ -16,6 +16,7 @@ from moto.ec2.exceptions import EC2ClientError
 from moto.ec2.models import EC2Backend
 from moto.ec2.models.amis import Ami
 from moto.ec2.models.availability_zones_and_regions import Region as MotoRegion
+from moto.ec2.models.elastic_block_store import Snapshot
 from moto.ec2.models.instance_types import INSTANCE_TYPES, InstanceType
 from moto.ec2.models.instances import Instance, InstanceState, Reservation, StateReason
 
@@ -27,6 +28,44 @@ DEFAULT_GROUP = "default"
 FILTER_VALUES = 200  #: values of one filter at most
 #: why a spot instance ended (EC2's reference of StateReason)
 TAKEN = "Server.SpotInstanceTermination: Spot instance termination"
+
+
+class Image(Ami):
+    """An image with a snapshot for each of its volumes; moto's has one of a fixed size."""
+
+    #: by device; empty for images that nobody made of an instance
+    parts: dict[str, Snapshot]
+    state_reason: StateReason | None = None
+
+    @property
+    def disk_size(self) -> int:
+        """The size of the root volume in GiB."""
+        root = self.parts.get(self.root_device_name)
+        return int(root.volume.size) if root is not None else catalogue.IMAGE_SIZE
+
+    @property
+    def block_device_mappings(self) -> list[dict[str, Any]]:
+        """The volumes; while the image is pending, EC2 does not show their snapshots."""
+        parts = self.parts or {self.root_device_name: self.ebs_snapshot}
+        return [
+            {
+                "DeviceName": device,
+                "Ebs": {
+                    **({"SnapshotId": part.id} if self.state != "pending" else {}),
+                    "VolumeSize": part.volume.size if self.parts else catalogue.IMAGE_SIZE,
+                    "DeleteOnTermination": True,
+                    "VolumeType": "gp2",
+                    "Encrypted": part.encrypted,
+                },
+            }
+            for device, part in parts.items()
+        ]
+
+    def get_filter_value(self, filter_name: str, method_name: str | None = None) -> Any:
+        """Return the value of a filter that moto has, or the ids of the snapshots."""
+        if filter_name == "block-device-mapping.snapshot-id":
+            return [ebs["SnapshotId"] for it in self.block_device_mappings if "SnapshotId" in (ebs := it["Ebs"])]
+        return super().get_filter_value(filter_name, method_name)
 
 
 class Region(EC2Backend):
@@ -47,12 +86,13 @@ class Region(EC2Backend):
             self._add_image(image.ami(self.region_name), image)
 
     def _add_image(self, ami: str, image: catalogue.PublicImage, public: bool = True) -> None:
-        self.amis[ami] = Ami(
+        made = self.amis[ami] = Image(
             self, ami, name=image.name, description=image.name, owner_id=image.owner, public=public,
             virtualization_type="hvm", architecture=image.architecture, root_device_type="ebs",
             root_device_name=image.root_device, hypervisor="xen",
             creation_date=datetime.datetime.strptime(image.created, "%Y-%m-%dT%H:%M:%SZ"),
         )  # fmt: skip
+        made.parts = {}
 
     def add_snapshot(self, ami: str, name: str, architecture: str) -> None:
         """Add an image of the account."""

@@ -36,6 +36,12 @@ class Settings(world.Settings):
     full_zones: tuple[str, ...] = ()
     #: regions in which nothing is permitted, as an organisation's policy can require
     denied_regions: tuple[str, ...] = ()
+    #: seconds during which calls do not find a new image
+    images_hidden_for: float = 0.0
+    #: seconds during which a deregistered image is still listed
+    deregistered_for: float = 0.0
+    #: whether a pending image cannot be deregistered
+    keeps_pending_images: bool = False
     #: whether every answer is checked against botocore's models too
     check_answers: bool = True
 
@@ -62,6 +68,11 @@ class Life(world.Machine):
     action: str = "terminate"
     #: when EC2 said that this has become more likely
     rebalance_at: float | None = None
+
+    @property
+    def id(self) -> str:
+        """The instance's id, as the machines of other clouds have it."""
+        return self.instance_id
 
     def is_hidden(self, now: float) -> bool:
         """Return whether EC2 does not show the instance yet."""
@@ -99,6 +110,23 @@ class Life(world.Machine):
 
 
 @dataclass
+class Made:
+    """An image that a user made; moto's own object has everything else."""
+
+    ami: str
+    region: str
+    #: the name of its disk in the back end; a copy has that of its source
+    disk: str
+    #: when it is available, and when calls find it
+    available_at: float
+    shown_at: float
+    fails: bool
+    #: whether it was deregistered, and when it is listed no more
+    is_gone: bool = False
+    gone_at: float | None = None
+
+
+@dataclass
 class World:
     """The state and parts that the patched moto works on."""
 
@@ -120,6 +148,8 @@ class World:
     groups: dict[str, float] = field(default_factory=dict)
     #: names of snapshots, by the image made from each
     snapshots: dict[str, str] = field(default_factory=dict)
+    #: images that users made of instances, and their copies, by id
+    images: dict[str, Made] = field(default_factory=dict)
 
 
 def when(moment: float) -> str:

@@ -19,6 +19,7 @@ from typing import Any
 from hart_salt.drivers.gce.rights import RIGHTS
 from tests.drivers.gce.emulator import answers, project, routes, schema, tokens
 from tests.drivers.gce.emulator import create as gce_create
+from tests.drivers.gce.emulator import images as gce_images
 from tests.drivers.gce.emulator import instances as gce_instances
 from tests.drivers.gce.emulator.answers import Refusal
 from tests.drivers.gce.emulator.state import Image, Instance, Settings, State, Subnet, World, new_state
@@ -27,7 +28,7 @@ from tests.emulation.http import Answer, Request
 from tests.emulation.stateful import StatefulEmulator, bearer
 
 #: modules whose import registers their routes
-HANDLERS = (gce_create, gce_instances, project)
+HANDLERS = (gce_create, gce_images, gce_instances, project)
 #: the type of the operation of a preemption, and the seconds from then until the instance is deleted
 PREEMPTED, NOTICE = "compute.instances.preempted", 30.0
 TOKEN, ADDRESS = "/token", "/address"
@@ -90,6 +91,9 @@ class ComputeEngine(StatefulEmulator[State, Settings]):
     def clear(self) -> None:
         """Remove everything except what a new project has."""
         state = self._world.state
+        for image in [image for image in state.images if image.source]:
+            state.images.remove(image)
+            self.machines.forget(image.made_of)
         for things in (state.disks, state.operations, state.requests):
             things.clear()
         for name in [name for name in state.firewalls if not name.startswith("default-")]:

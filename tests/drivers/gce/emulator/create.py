@@ -237,7 +237,7 @@ def _make_disks(world: World, instance: Instance, image: Image) -> None:
             zone=instance.zone, size=int(params.get("diskSizeGb", image.disk_size)),
             type=last(params.get("diskType", "pd-standard")), labels=params.get("labels", {}),
             source_image=image.name if disk.get("boot") else "", created=world.clock(), user=instance.id,
-            auto_delete=bool(disk.get("autoDelete")),
+            auto_delete=bool(disk.get("autoDelete")), architecture=image.architecture,
         )  # fmt: skip
         world.state.disks[made.id] = made
 

@@ -1,4 +1,4 @@
-"""The project itself: its places, images, networks, firewall rules and operations."""
+"""The project itself: its places, networks, firewall rules and operations."""
 
 from __future__ import annotations
 
@@ -8,10 +8,10 @@ from typing import Any
 from tests.drivers.gce.emulator import answers
 from tests.drivers.gce.emulator import catalog as catalogue
 from tests.drivers.gce.emulator.answers import Refusal, invalid, missing, when
-from tests.drivers.gce.emulator.create import NAME, image_by_link
+from tests.drivers.gce.emulator.create import NAME
 from tests.drivers.gce.emulator.filter import parse
 from tests.drivers.gce.emulator.routes import body_of, repeatable, route
-from tests.drivers.gce.emulator.state import Firewall, Image, Operation, Subnet, World
+from tests.drivers.gce.emulator.state import Firewall, Operation, Subnet, World
 from tests.emulation.http import Answer, Request
 
 
@@ -78,50 +78,6 @@ def _zone(project: str, name: str) -> dict[str, Any]:
         "selfLink": f"{place}/zones/{name}", "creationTimestamp": "1969-12-31T16:00:00.000-08:00",
     }  # fmt: skip
     return {**shown, **({"deprecated": {"state": "DEPRECATED"}} if name == catalogue.DEPRECATED else {})}
-
-
-# images
-
-
-@route("GET", "/global/images", "ImageList")
-def list_images(world: World, request: Request, project: str) -> Answer:
-    """List the images of one project, including deprecated ones."""
-    matches = parse(request.first("filter"))
-    shown = [_image(image) for image in world.state.images if image.project == project]
-    return answers.listing(world, request, "imageList", [it for it in shown if matches(it)])
-
-
-@route("GET", "/global/images/{}", "Image")
-def get_image(world: World, request: Request, project: str, name: str) -> Answer:
-    """Return an image of a project."""
-    return _found(world, f"projects/{project}/global/images/{name}")
-
-
-@route("GET", "/global/images/family/{}", "Image")
-def get_family(world: World, request: Request, project: str, family: str) -> Answer:
-    """Return the newest image of a family that is not deprecated."""
-    return _found(world, f"projects/{project}/global/images/family/{family}")
-
-
-def _found(world: World, path: str) -> Answer:
-    image = image_by_link(world, path)
-    if image is None:
-        raise missing(path)
-    return Answer(200, _image(image))
-
-
-def _image(it: Image) -> dict[str, Any]:
-    shown = {
-        "kind": "compute#image", "id": str(it.id), "name": it.name, "description": f"Made from {it.made_of}",
-        "status": it.status, "diskSizeGb": str(it.disk_size), "architecture": it.architecture, "sourceType": "RAW",
-        "creationTimestamp": when(it.created), "guestOsFeatures": [{"type": feature} for feature in it.features],
-        "selfLink": answers.link(f"projects/{it.project}/global/images/{it.name}"),
-    }  # fmt: skip
-    return {
-        **shown,
-        **({"family": it.family} if it.family else {}),
-        **({"deprecated": {"state": "DEPRECATED"}} if it.deprecated else {}),
-    }
 
 
 # networks

@@ -39,6 +39,8 @@ class Settings(world.Settings):
     late_after: float = 0.0
     #: whether the operation of a create never ends, although the instance runs
     stuck_creates: bool = False
+    #: whether images that failed do not exist any more
+    drops_failed_images: bool = False
     #: whether a repeated request id is recognised; if not, the name causes a refusal
     remembers_requests: bool = True
 
@@ -109,6 +111,7 @@ class Disk:
     created: float
     user: int | None
     auto_delete: bool
+    architecture: str = "X86_64"
 
 
 @dataclass
@@ -135,6 +138,10 @@ class Image:
     disk_size: int = 10
     features: tuple[str, ...] = ("UEFI_COMPATIBLE", "VIRTIO_SCSI_MULTIQUEUE", "GVNIC")
     status: str = "READY"
+    description: str = ""
+    labels: dict[str, str] = field(default_factory=dict)
+    #: the path below the project of the disk that a user made it of
+    source: str = ""
 
 
 @dataclass
@@ -198,6 +205,7 @@ class State:
         return {
             "instances": sorted(it.minion for it in instances),
             "disks": sorted(it.name for it in self.disks.values() if it.user is None),
+            "images": sorted(it.name for it in self.images if it.source),
             "firewall rules": sorted(name for name in self.firewalls if not name.startswith("default-")),
             "startup scripts": sorted(it.minion for it in instances if any(e["key"] == SCRIPT for e in it.metadata)),
             "temporary tags": sorted(tag for it in instances for tag in it.tags if tag.startswith("hart-")),
