@@ -38,6 +38,8 @@ class BakingDriver(FakeDriver):
         self.off: list[str] = []
         self.looks = 0
         self.problem = ""
+        #: images do not become available any more, so that a signal is seen before that
+        self.stuck = False
 
     def power_off(self, instance: Instance, *, force: bool = False) -> None:
         self.world.step("power off")
@@ -69,7 +71,7 @@ class BakingDriver(FakeDriver):
         self.looks += 1
         if self.problem:
             return dataclasses.replace(image, state=IMAGE_FAILED, problem=self.problem)
-        if self.looks % 3:
+        if self.stuck or self.looks % 3:
             return self.stored.get(image.image_id)
         made = dataclasses.replace(self.stored[image.image_id], state=IMAGE_AVAILABLE)
         self.stored[image.image_id] = made
@@ -182,6 +184,7 @@ def test_after_a_failure_at_any_step_nothing_is_left(stage: Stage, step: str) ->
 def test_after_a_signal_at_any_step_nothing_is_left_that_is_half_made(stage: Stage, step: str) -> None:
     def hit() -> None:
         del stage.world.faults[step]
+        driver_of(stage).stuck = True
         signal.pthread_kill(threading.main_thread().ident or 0, signal.SIGTERM)
 
     stage.world.faults[step] = hit
@@ -279,9 +282,11 @@ def test_a_copy_that_fails_is_deleted_and_the_image_stays(stage: Stage, step: st
 
 
 def test_a_signal_while_it_is_copied_deletes_the_copy_only(stage: Stage) -> None:
-    stage.world.faults["after copy"] = lambda: signal.pthread_kill(
-        threading.main_thread().ident or 0, signal.SIGINT
-    )  # fmt: skip
+    def hit() -> None:
+        driver_of(stage).stuck = True
+        signal.pthread_kill(threading.main_thread().ident or 0, signal.SIGINT)
+
+    stage.world.faults["after copy"] = hit
     entry, interrupted, _ = baked(stage, "north")
     assert interrupted == signal.SIGINT
     assert entry["error"] == "interrupted; the image image-1 is complete"
