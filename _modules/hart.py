@@ -18,6 +18,7 @@ import stat
 import subprocess
 import sys
 import time
+from datetime import datetime
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -46,6 +47,8 @@ LARGEST = 2**20  #: bytes; user-data is smaller at every provider
 AUTHORIZED = ("root/.ssh/authorized_keys*", "home/*/.ssh/authorized_keys*")
 #: the comment of the key that a call of hart logs in with
 CLIENT_KEY = re.compile(r"\shart-[0-9a-f]{12,14}\s*$", re.MULTILINE)
+#: the keys of sshd, which a machine makes at its first boot, and the seconds by which its clock may be behind then
+HOST_KEYS, CLOCK_BEHIND = "etc/ssh/ssh_host_*_key", 900.0
 
 #: where the clouds with spot instances answer about the instance itself, and the firmware's fields that name the cloud
 METADATA, METADATA_PORT = "169.254.169.254", 80
@@ -93,7 +96,8 @@ def sealed() -> bool | list[str]:
     Check that this minion has nothing temporary left of its bootstrap.
 
     The check covers the throw-away host key and its directory, sshd's drop-in, keys that may log in, copies of the
-    startup script, sshd's effective settings, and files with secrets that other users may read.
+    startup script, sshd's effective settings, files with secrets that other users may read, and host keys that are
+    older than the node: other nodes of its image may have the same ones.
 
     Returns True if nothing is left, otherwise a list with a sentence for each finding.
 
@@ -107,7 +111,7 @@ def sealed() -> bool | list[str]:
     """
     root = _root()
     found = [f"{root / name} still exists" for name in TEMPORARY if (root / name).exists()]
-    found += _keys(root) + _scripts(root) + _readable(root)
+    found += _keys(root) + _scripts(root) + _readable(root) + _host_keys(root)
     if root == Path("/"):
         found += _sshd()
     return found or True
@@ -271,6 +275,16 @@ def _readable(root: Path) -> list[str]:
     most = {root / name: mode for name, mode in PRIVATE if (root / name).exists()}
     modes = {path: stat.S_IMODE(path.stat().st_mode) for path in most}
     return [f"{path} may be read by others: its mode is {mode:o}" for path, mode in modes.items() if mode & ~most[path]]
+
+
+def _host_keys(root: Path) -> list[str]:
+    """Return findings in the ages of the host keys; none without the time at which hart created the node."""
+    try:
+        created = datetime.fromisoformat(str(__grains__.get("hart.created"))).timestamp()
+    except ValueError:
+        return []
+    old = (path for path in root.glob(HOST_KEYS) if path.stat().st_mtime < created - CLOCK_BEHIND)
+    return [f"{path} is older than this node: other nodes of its image may have the same key" for path in sorted(old)]
 
 
 def _sshd() -> list[str]:

@@ -46,8 +46,8 @@ RUNNER_MODULE_LEVEL = {
 }  # fmt: skip
 #: what the execution module may import: it runs on minions, which have Salt but not hart
 MODULE_MODULE_LEVEL = {
-    "__future__", "contextlib", "http.client", "importlib.util", "json", "os", "pathlib", "re", "shutil", "stat",
-    "subprocess", "sys", "time", "typing",
+    "__future__", "contextlib", "datetime", "http.client", "importlib.util", "json", "os", "pathlib", "re", "shutil",
+    "stat", "subprocess", "sys", "time", "typing",
 }  # fmt: skip
 
 

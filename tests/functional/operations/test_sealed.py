@@ -36,6 +36,8 @@ def older(plant: Plant) -> Plant:
     return before
 
 
+#: when the node was created, in seconds and as hart writes it
+CREATED, GRAIN = 1796040000.0, "2026-11-30T12:00:00+00:00"
 CLEAN = (
     write("etc/salt/pki/minion/minion.pem", "private", 0o400),
     write("etc/salt/minion.d/zzz-hart.conf", "# hart 0123\nid: web\n", 0o600),
@@ -61,11 +63,22 @@ LEFT = {
 }
 
 
+def host_key(age: float) -> Plant:
+    """Return a plant for a host key that was made some seconds before the node was created."""
+
+    def plant(root: Path) -> None:
+        write("etc/ssh/ssh_host_ed25519_key", "private", 0o600)(root)
+        os.utime(root / "etc/ssh/ssh_host_ed25519_key", (CREATED - age, CREATED - age))
+
+    return plant
+
+
 @pytest.fixture
 def sealed(minion_opts: dict[str, Any], tmp_path: Path) -> Callable[[], Any]:
     for plant in CLEAN:
         plant(tmp_path)
     minion_opts["conf_file"] = str(tmp_path / "etc/salt/minion")
+    minion_opts["grains"] = {**minion_opts.get("grains", {}), "hart.created": GRAIN}
     return lambda: salt.loader.minion_mods(minion_opts)["hart.sealed"]()
 
 
@@ -85,6 +98,27 @@ def test_a_copy_that_cloud_init_fetched_after_sealing_is_none(sealed: Callable[[
     LEFT["user-data.txt is a copy"](tmp_path)
     os.utime(tmp_path / "etc/salt/minion.d/zzz-hart.conf", (1, 1))
     assert sealed() is True
+
+
+@pytest.mark.parametrize(("age", "is_found"), [(3600.0, True), (600.0, False), (-30.0, False)])
+def test_a_host_key_that_was_in_the_image_is_found(
+    sealed: Callable[[], Any], tmp_path: Path, age: float, is_found: bool
+) -> None:
+    """A clock can be ten minutes behind when the machine makes its keys."""
+    host_key(age)(tmp_path)
+    found = sealed()
+    assert (found is not True) is is_found
+    if is_found:
+        assert "ssh_host_ed25519_key is older than this node" in found[0]
+
+
+@pytest.mark.parametrize("grain", [None, "yesterday", ""])
+def test_without_the_time_of_its_creation_host_keys_of_any_age_are_none(
+    monkeypatch: pytest.MonkeyPatch, tmp_path: Path, grain: str | None
+) -> None:
+    monkeypatch.setattr(module, "__grains__", {"hart.created": grain}, raising=False)
+    host_key(10 * 86400.0)(tmp_path)
+    assert module._host_keys(tmp_path) == []
 
 
 def test_all_leftovers_are_found_at_once(sealed: Callable[[], Any], tmp_path: Path) -> None:
