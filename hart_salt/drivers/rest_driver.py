@@ -18,7 +18,7 @@ from hart_salt.drivers import retry, tagging, tags
 from hart_salt.drivers.capabilities import AdoptionSupport, TagSupport
 from hart_salt.drivers.catalog import ODD, required
 from hart_salt.drivers.retry import StillThere
-from hart_salt.drivers.rights import ALWAYS, Rights
+from hart_salt.drivers.rights import ALWAYS, BAKES, Rights
 from hart_salt.drivers.sdk_driver import Answers, SdkDriver, removing
 from hart_salt.model import UNKNOWN, Access, Candidate, Check, Instance, Leftover, MasterInfo, Node
 
@@ -160,8 +160,9 @@ class RestDriver(SdkDriver[Any], AdoptionSupport, TagSupport):
                 lacking.append(str(error))
         if lacking:
             return Check("rights", AuthError.__name__, "; ".join(lacking))
-        setting = "the setting `protect`" if node.settings.protect else ALWAYS
-        uses = [use for use in rights.uses if use.purpose == ALWAYS or setting in use.purpose]
+        protects = ["the setting `protect`"] if node.settings.protect else []
+        wanted = [ALWAYS, *protects, *([BAKES] if node.settings.bake else [])]
+        uses = [use for use in rights.uses if any(purpose in use.purpose for purpose in wanted)]
         writing = sorted({right for use in uses for call, needed in use.calls.items()
                           if not call.startswith("GET ") for right in needed})  # fmt: skip
         return Check(

@@ -150,6 +150,18 @@ def test_a_right_that_is_missing(environment: CloudEnvironment, cloud_name: str)
     assert "xxx" not in found["rights"].sentence
 
 
+@pytest.mark.parametrize("environment", ["do"], indirect=True)
+def test_the_rights_of_a_role_that_is_baked_are_those_for_its_images_too(environment: CloudEnvironment) -> None:
+    driver = environment.driver()
+    plain = checked(driver, {"app": environment.node("web-1.example.com")})["rights"].sentence
+    baked = checked(driver, {"app": environment.with_settings("web-1.example.com", bake="highstate")})[
+        "rights"
+    ].sentence
+    more = ["image:create", "image:delete", "image:update"]
+    assert [right for right in more if right in plain] == []
+    assert [right for right in more if right in baked] == more
+
+
 @pytest.mark.parametrize("environment", ["vultr"], indirect=True)
 def test_the_older_access_control_list_of_vultr(environment: CloudEnvironment) -> None:
     environment.cloud.settings.acls = ("billing", "subscriptions")

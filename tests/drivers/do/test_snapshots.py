@@ -50,9 +50,14 @@ def complete(driver: do.DigitalOcean, instance: Instance) -> BakedImage:
     return listed
 
 
+def own_images(cloud: Cloud) -> list[Image]:
+    """Return the images that calls made."""
+    return [one for one in cloud.state.images.values() if one.made]
+
+
 def own(cloud: Cloud) -> Image:
     """Return the only image that a call made."""
-    (image,) = (one for one in cloud.state.images.values() if one.made)
+    (image,) = own_images(cloud)
     return image
 
 
@@ -200,6 +205,18 @@ def test_an_image_that_never_began_is_failed_and_its_mark_can_be_removed(
     assert "never began" in image.problem
     driver.delete_image(image)
     assert (unique_tags(cloud), driver.baked_images(), driver.leftovers()) == ([], [], [])
+
+
+def test_an_image_that_is_listed_late_is_not_failed_and_is_deleted(
+    cloud: Cloud, driver: do.DigitalOcean, off: Instance
+) -> None:
+    begun = driver.make_image(off, NEW)
+    late = Fault("GET", "/v2/images$", status=200, answer={"images": [], "links": {}})
+    cloud.faults.add(late)
+    assert driver.baked_image(begun) is None
+    cloud.faults.add(late)
+    driver.delete_image(begun)
+    assert (driver.baked_images(), unique_tags(cloud), own_images(cloud)) == ([], [], [])
 
 
 def test_calls_of_a_list_do_not_grow_with_the_images(cloud: Cloud, driver: do.DigitalOcean, off: Instance) -> None:
