@@ -1194,7 +1194,8 @@ def plan(
     Returns ``fleets``: under the name of each one ``state`` (``steady``, ``changing``, ``blocked`` or ``held``) with
     ``why``, the number ``wanted``, ``load``, which says what autoscaling makes of the load, the number of ``nodes`` in
     each state, and the actions: ``actions`` are done now, in this order, ``following`` are done by the same call after
-    them, and ``later`` have to wait, with ``why`` and ``since``. Each action has a ``reason`` and prices per month.
+    them, and ``later`` have to wait, with ``why`` and ``since``. Each action has a ``reason`` and prices per month. The
+    action ``bake`` makes a new image of the role (``bake_after``); it changes no node.
 
     CLI Example:
 
@@ -1246,7 +1247,8 @@ def apply(
         True: return the plan, as ``hart.plan`` does, with the exit code 0. Default: False.
 
     Returns ``fleets`` as ``hart.plan`` does, with what is left to do, and ``nodes``: the outcome of each node that was
-    created or destroyed. It fails if a node fails, and if a fleet is blocked or held.
+    created or destroyed. If a role was baked because of ``bake_after``, ``bakes`` has the outcome as ``hart.bake``
+    returns it, by role. It fails if a node or a bake fails, and if a fleet is blocked or held.
 
     CLI Example:
 

@@ -50,10 +50,11 @@ from hart_salt.operations import (
     sweep,
     sync_keys,
 )
+from hart_salt.operations.baked_images import BakedImages
 from hart_salt.operations.drift import Drift
 from hart_salt.operations.leaks import is_ready
 from hart_salt.operations.selection import Selection, Selector
-from hart_salt.planning import plan, preflight
+from hart_salt.planning import digest, plan, preflight
 from hart_salt.planning import resolve as roles
 from hart_salt.result import Result
 from hart_salt.use_cases.by_hand import ByHand
@@ -424,7 +425,8 @@ class Service:
         """Return every node as all four sources report it. Raises ``Refused`` for a filter that no node can match."""
         seen = self.selection.look(selector, ping=ping)
         more = {"columns": list(columns)} if columns else {}
-        return Result(listing.ordered(seen.nodes, sort), not seen.problems, problems=seen.problems, more=more)
+        nodes = listing.ordered(seen.nodes, sort)
+        return Result(nodes, not seen.problems, problems=seen.problems, notes=seen.notes, more=more)
 
     def show(self, minion_id: str) -> Result:
         """Return everything about one node except secrets. Raises ``Refused`` for an id that no source knows."""
@@ -440,17 +442,24 @@ class Service:
         else:
             seen = take_snapshot(self.drivers_for(None), self.context.store, self.master,
                                  lambda ids: present([one for one in ids if one == minion_id]))  # fmt: skip
-        nodes, unknown = self.selection.nodes(seen)
+        looking = self.selection
+        nodes, unknown = looking.nodes(seen)
         entry = nodes.get(minion_id)
         if entry is None:
             raise Refused(f"{minion_id}: {chosen.why_no_node(minion_id, self.master)}")
         more = listing.more(record) if record else {}
         problems = [*seen.problems, *unknown]
-        return Result({minion_id: {**entry, **more}}, not problems, problems=problems)
+        return Result({minion_id: {**entry, **more}}, not problems, problems=problems, notes=looking.notes)
 
     @property
     def selection(self) -> Selection:
-        return Selection(self.config, self.context, self.drivers_for, Drift(self.offers.example))
+        return Selection(self.config, self.context, self.drivers_for, self.drift())
+
+    def drift(self) -> Drift:
+        return Drift(self.offers.example, BakedImages(self.driver, self.info))
+
+    def image_digest(self, node: Node) -> str:
+        return digest.digest_of_image(node, self.info, self.config.secrets, node.settings.bake)
 
     def drivers_for(self, provider: str | None) -> list[Driver]:
         return [self.driver(name) for name in ([provider] if provider else self.config.providers)]

@@ -39,6 +39,11 @@ def is_bake_id(minion_id: str) -> bool:
     return re.fullmatch(rf"{_BAKE}-([a-z0-9-]*-)?[0-9a-f]{{8}}", minion_id) is not None
 
 
+def is_bake_of(minion_id: str, role: str) -> bool:
+    """Return whether ``bake_id`` made an id for an image of this role; roles with the same slug look alike."""
+    return is_bake_id(minion_id) and minion_id[:-9] == f"{_BAKE}-{slug(role)}"
+
+
 def slug(text: str, length: int = 24) -> str:
     """Return a text as lower-case letters, digits and hyphens, as the names of resources at every provider allow."""
     return re.sub("[^a-z0-9]+", "-", text.lower())[:length].strip("-")

@@ -17,7 +17,7 @@ from hart_salt.base.text import suggestion
 from hart_salt.config.autoscale import Autoscale
 from hart_salt.config.durations import Duration
 from hart_salt.config.limits import as_budget
-from hart_salt.config.settings import NO_VALUE, Count, Names, Section, Text, Whole, as_number, problem
+from hart_salt.config.settings import BAKED, NO_VALUE, Count, Names, Section, Text, Whole, as_number, problem
 from hart_salt.config.validation import check_field, check_section, name_problem, written_name
 from hart_salt.config.week import Window, as_window
 
@@ -115,6 +115,12 @@ class Fleet(Section):
     )
     expire_after: Duration | None = Field(
         None, description="The age, such as `30d`, before which each node is replaced (default: nodes do not expire)."
+    )
+    bake_after: Duration | None = Field(
+        None,
+        description="The age, such as `7d`, at which the newest baked image of the role is too old: `hart.apply` and "
+        "the engine then bake a new one. They also do if no image fits, or if the configuration that the newest one "
+        "was made from has changed. Needs `image: baked` in the role (default: only hart.bake makes images).",
     )
     repair_after: Duration | None = Field(
         None,
@@ -254,13 +260,14 @@ def inner(section: type[Section] = Fleet, before: str = "") -> list[tuple[str, t
 
 def made(
     tree: Mapping[str, Any], roles: Mapping[str, tuple[str, ...]], providers: Mapping[str, Any],
-    fault: Callable[[str, str], None],
+    fault: Callable[[str, str], None], images: Callable[[str, str, Sequence[str]], set[str]] = lambda *_: set(),
 ) -> dict[str, Fleet]:  # fmt: skip
     """
     Return the fleets of all sources, merged in ``tree``; ``fault`` gets what is wrong with each as a whole.
 
     ``roles`` are the configured roles, each with the providers that are possible for it, and ``providers`` the
-    configured ones.
+    configured ones. ``images`` returns the values of the setting ``image`` of a role at a provider in these regions, or
+    in the usual one.
     """
     fleets: dict[str, Fleet] = {}
     for name, given in tree.items():
@@ -268,7 +275,7 @@ def made(
         fleet: Fleet | None
         fleet, problems = _checked(Fleet, given)
         if fleet is not None:
-            problems += _unknown(fleet, roles, providers)
+            problems += _unknown(fleet, roles, providers) or _unbaked(fleet, roles, images)
             fleets[name] = fleet
         for setting, wrong in problems:
             fault(f"{path}:{setting}" if setting else path, wrong)
@@ -304,6 +311,20 @@ def _unknown(
     if fleet.provider is None and len(possible) > 1:
         found.append(("provider", f"is not set, and several are possible: {', '.join(possible)}"))
     return found
+
+
+def _unbaked(
+    fleet: Fleet, roles: Mapping[str, tuple[str, ...]], images: Callable[[str, str, Sequence[str]], set[str]]
+) -> list[tuple[str, str]]:  # fmt: skip
+    """Return why images of the role would be of no use: its nodes do not boot them."""
+    if fleet.bake_after is None:
+        return []
+    provider = str(provider_of(fleet, roles))
+    others = sorted(images(fleet.role, provider, fleet.regions or ()) - {*BAKED})
+    if not others:
+        return []
+    where = f"the nodes of the role {fleet.role} at {provider} boot {', '.join(others)}"
+    return [("bake_after", f"needs image: baked, but {where}: set hart:roles:{fleet.role}:image to baked")]
 
 
 def provider_of(fleet: Fleet, roles: Mapping[str, tuple[str, ...]]) -> str | None:

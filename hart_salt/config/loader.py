@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
+import functools
 import re
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
-from functools import reduce
 from typing import Any
 
 from hart_salt.base.errors import ConfigError, Fault
@@ -16,7 +16,7 @@ from hart_salt.base.text import suggestion
 from hart_salt.config import cluster, fleets, limits
 from hart_salt.config.catalog import PLACES, RESERVED, Catalogue
 from hart_salt.config.schema import Provider, Schema
-from hart_salt.config.settings import NO_VALUE, as_text
+from hart_salt.config.settings import NO_VALUE, Settings, as_text
 from hart_salt.config.sources import Source, read_toml, resolve_references
 from hart_salt.config.validation import (
     check_field,
@@ -128,7 +128,7 @@ def load(
         known = {fault.path for fault in source.faults}
         faults += reader.mark(source.faults) + [fault for fault in reader.faults if fault.path not in known]
     empty: dict[str, Any] = {name: {} for name in (*_SECTIONS, "limits")}
-    tree: dict[str, Any] = reduce(merge, trees, empty)
+    tree: dict[str, Any] = functools.reduce(merge, trees, empty)
     providers, found = _providers(tree["providers"], drivers, schemas, {fault.path for fault in faults})
     faults += found + _unknown_choices(tree, providers)
     whole = _cluster(tree["cluster"], faults)
@@ -161,7 +161,22 @@ def _fleets(
         name: (named,) if (named := role["settings"].get("provider") or own) else every
         for name, role in tree["roles"].items()
     }
-    return fleets.made(tree["fleets"], roles, tree["providers"] or providers, _further(faults))
+    images = functools.partial(_images, tree)
+    return fleets.made(tree["fleets"], roles, tree["providers"] or providers, _further(faults), images)
+
+
+def _images(tree: Mapping[str, Any], role: str, provider: str, regions: Sequence[str]) -> set[str]:
+    """Return the values of the setting ``image`` of a role at a provider in these regions, or in the usual one."""
+    own = tree["providers"].get(provider, {}).get("settings", {})
+    section = tree["roles"][role]["providers"].get(provider, {"settings": {}, "regions": {}})
+    layers = [tree["defaults"], own, tree["roles"][role]["settings"], section["settings"]]
+    usual = [layer["region"] for layer in layers if layer.get("region")][-1:]
+    default = Settings.model_fields["image"].default
+    found = set()
+    for region in regions or usual or [""]:
+        every = [*layers, section["regions"].get(region, {})]
+        found.add(str(([layer["image"] for layer in every if layer.get("image")] or [default])[-1]))
+    return found
 
 
 def _further(faults: list[Fault]) -> Callable[[str, str], None]:

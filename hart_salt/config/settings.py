@@ -31,6 +31,9 @@ NO_VALUE = (
     "has no value: write one, or remove the setting; Salt leaves a setting empty if its sdb:// reference finds nothing"
 )
 
+#: the values of ``image`` for the newest image that hart.bake made of the role; with the second, no other one is booted
+BAKED = ("baked", "baked!")
+
 #: the words for true and false
 FLAGS = {"true": True, "yes": True, "on": True, "false": False, "no": False, "off": False}
 

@@ -8,11 +8,12 @@ from datetime import datetime, timezone
 
 from hart_salt.model import Price
 
-CREATE, DESTROY, REPLACE = "create", "destroy", "replace"
+CREATE, DESTROY, REPLACE, BAKE = "create", "destroy", "replace", "bake"
 #: why something is done: there are too few or too many nodes, an instance is gone, a node's ttl has ended, its provider
-#: takes it away, it is broken, it gets too old, it differs from the configuration
-FEW, MANY, VANISHED, ENDED, INTERRUPTED, BROKEN, AGE, DRIFT = (
-    "few", "many", "gone", "ttl", "interrupted", "repair", "age", "drift",
+#: takes it away, it is broken, it gets too old, it differs from the configuration; of a bake, there is no image that is
+#: new enough and made of the present configuration
+FEW, MANY, VANISHED, ENDED, INTERRUPTED, BROKEN, AGE, DRIFT, IMAGE = (
+    "few", "many", "gone", "ttl", "interrupted", "repair", "age", "drift", "image",
 )  # fmt: skip
 #: states of a fleet
 STEADY, CHANGING, BLOCKED, HELD = "steady", "changing", "blocked", "held"
@@ -21,15 +22,15 @@ FLEET_STATES = (STEADY, CHANGING, BLOCKED, HELD)
 
 @dataclass(frozen=True)
 class Action:
-    """One change of a fleet."""
+    """One change of a fleet, or a bake of its role, which changes no node."""
 
-    #: ``create``, ``destroy`` or ``replace``
+    #: ``create``, ``destroy``, ``replace`` or ``bake``
     kind: str
     #: one of the causes
     cause: str
     #: the cause in words
     reason: str
-    #: where a new node goes, or where the node is
+    #: where a new node goes, where the node is, or where the image is made
     region: str
     #: the node that goes; None: none goes
     minion_id: str | None = None

@@ -96,6 +96,9 @@ class _Planner:
         self.blocked: list[str] = []
         self.held = scene.held
         self.notes = list(scene.notes)
+        #: whether a new image comes before nodes are renewed, and the same while another call makes it, in words
+        self.bakes = False
+        self.baking = ""
 
     # the result
 
@@ -116,7 +119,7 @@ class _Planner:
         if self.held:
             return self._result(do.HELD, self.held)
         blocked = "; ".join(dict.fromkeys(self.blocked))
-        if self.now_actions or any(one.busy for one in self.alive):
+        if self.now_actions or self.baking or any(one.busy for one in self.alive):
             return self._result(do.CHANGING, blocked)
         if blocked:
             return self._result(do.BLOCKED, blocked)
@@ -264,7 +267,27 @@ class _Planner:
         stuck = [one for one in _without(self.alive, [*surplus, *ending, *broken]) if one.state != READY]
         for one in surplus:
             self._voluntary(self._destruction(one, do.MANY, self._many()), one, stuck)
+        self._bake()
         self._replace_old(_without(rest, broken), old, stuck)
+
+    def _bake(self) -> None:
+        """Plan a new image of the role, if one is due: nodes that are renewed before it would be renewed twice."""
+        bake = self.scene.bake
+        if bake is None or self.settings.high == 0 or not (bake.due or bake.running):
+            return
+        action = Action(do.BAKE, do.IMAGE, bake.due, bake.region)
+        if bake.running:
+            self.baking = f"a call bakes the role {self.spec.role}"
+            self.later += [Later(action, self.baking)] if bake.due else []
+        elif self.held:
+            self._do(action)
+        elif bake.waits:
+            self.later.append(Later(action, bake.waits, bake.since))
+        elif why := self.purse.refusal_beside(bake.room):
+            self.later.append(Later(action, why))
+            self.blocked.append(f"a new image of the role {self.spec.role} is due, but {why}")
+        else:
+            self.bakes = self._do(action, free=True)
 
     def _replace_old(self, rest: Sequence[Member], old: dict[str, Action], stuck: Sequence[Member]) -> None:
         """Replace nodes that are too old or differ, in a window."""
@@ -275,6 +298,10 @@ class _Planner:
                 continue
             if opens is not None and not self.held:
                 self.later.append(Later(action, f"the next window opens at {clock(opens)}", opens))
+            elif self.bakes:
+                self.following.append(action)
+            elif self.baking:
+                self.later.append(Later(action, self.baking))
             else:
                 self._voluntary(action, members[minion_id], stuck)
 

@@ -9,12 +9,12 @@ master or of another one, continues from there.
 from __future__ import annotations
 
 import json
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Collection, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from typing import Any, Protocol
 
 from hart_salt.fleets import pace
-from hart_salt.fleets.actions import BLOCKED, CHANGING, CREATE, DESTROY, HELD, STEADY, Plan
+from hart_salt.fleets.actions import BAKE, BLOCKED, CHANGING, CREATE, DESTROY, HELD, STEADY, Plan
 from hart_salt.fleets.engine_state import EngineState, FleetNote
 from hart_salt.fleets.leadership import EngineHost
 from hart_salt.inventory.job_files import Outcome
@@ -177,8 +177,9 @@ def chosen_fleets(
     number of jobs that run for fleets which are no longer declared.
     """
     running = [note for note in fleets.values() if note.runs]
-    roles = {note.role for note in running}
-    wanted = [name for name, note in fleets.items() if _is_due(note, plans[name], now)]
+    baked = {note.role for note in running if _only_bakes(note)}
+    roles = {note.role for note in running if not _only_bakes(note)}
+    wanted = [name for name, note in fleets.items() if _is_due(note, plans[name], baked, now)]
     if OUTSIDE in wanted or fleets.get(OUTSIDE) in running:
         return [OUTSIDE] if not running and not others else []
     found: list[str] = []
@@ -189,9 +190,19 @@ def chosen_fleets(
     return found
 
 
-def _is_due(note: FleetNote, plan: Mapping[str, Any], now: float) -> bool:
-    """Return whether a fleet needs a job now; the roles of those with a job are not free."""
-    return bool(plan["actions"]) and note.state not in (BLOCKED, HELD) and now >= note.not_before
+def _is_due(note: FleetNote, plan: Mapping[str, Any], baked: Collection[str], now: float) -> bool:
+    """
+    Return whether a fleet needs a job now; the roles of those with a job are not free, unless that job only bakes.
+
+    Such a job leaves the nodes to others, which can repair them in the meantime. ``baked`` are the roles of such jobs.
+    """
+    actions = [one for one in plan["actions"] if one["action"] != BAKE or note.role not in baked]
+    return bool(actions) and note.state not in (BLOCKED, HELD) and now >= note.not_before
+
+
+def _only_bakes(note: FleetNote) -> bool:
+    """Return whether the job of a fleet was begun for a bake and nothing else."""
+    return note.work.startswith(json.dumps([[[BAKE, ""]]])[:-1] + ",")
 
 
 def shape(plan: Mapping[str, Any]) -> str:

@@ -12,6 +12,7 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from hart_salt.fleets.actions import clock
+from hart_salt.fleets.baking import Attempt, attempt_of
 from hart_salt.fleets.purse import HOUR
 from hart_salt.fleets.scene import READY, Member
 from hart_salt.inventory.records import CHANGES, FLEETS, HOLDS, Store
@@ -108,6 +109,20 @@ def hold(store: Store, fleet: str, by: str, now: float) -> None:
 def unhold(store: Store, fleet: str) -> None:
     """End the hold."""
     store.remember(HOLDS, fleet, {})
+
+
+def failed_bake(store: Store, role: str, provider: str, owner: str) -> Attempt | None:
+    """Return the last bake of a role at a provider if it failed. Raises ``EnvironmentFault`` as ``recall`` does."""
+    return attempt_of(store.recall(FLEETS, _bake_key(role, provider, owner)))
+
+
+def keep_failed_bake(store: Store, role: str, provider: str, owner: str, failed: Attempt | None) -> None:
+    """Remember a bake that failed; None: the last one did not. All fleets of the role at the provider share this."""
+    store.remember(FLEETS, _bake_key(role, provider, owner), failed.as_dict() if failed else {})
+
+
+def _bake_key(role: str, provider: str, owner: str) -> str:
+    return f"_bake-{role}@{provider}-{owner}"  # no fleet can have such a name
 
 
 def _is_time(value: Any) -> bool:

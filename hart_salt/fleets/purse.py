@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections import defaultdict
 from collections.abc import Iterable
 
-from hart_salt.fleets.scene import Member, Scene
+from hart_salt.fleets.scene import Member, Room, Scene
 from hart_salt.model import Price
 
 HOUR = 3600.0
@@ -45,6 +45,14 @@ class Purse:
         if self._room is not None and self._new - gone + 1 > max(0, self._room.nodes):
             return self._room.why
         return self._too_dear(new, old if replaces else None)
+
+    def refusal_beside(self, room: Room | None) -> str:
+        """
+        Return why a node that is none of the fleet's cannot be created beside its new ones, in words; empty if it can.
+
+        ``room`` is what the limits allow that such a node comes under.
+        """
+        return room.why if room is not None and self._new + 1 > max(0, room.nodes) else ""
 
     def _too_dear(self, new: Price | None, old: Price | None) -> str:
         if self._limits.monthly_price is None:

@@ -9,6 +9,7 @@ from __future__ import annotations
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from contextlib import AbstractContextManager
 from dataclasses import dataclass, field
+from typing import Any
 
 from hart_salt.base.errors import HartError, Interrupted
 from hart_salt.config.settings import Settings
@@ -39,6 +40,8 @@ class Operations:
     #: the settings of an existing node
     settings_of: Callable[[Record], Settings]
     now: Callable[[], float]
+    #: bakes the role of the fleet
+    bake: Callable[[], Outcomes]
     #: adds details to what the journal says of nodes in a block, by minion id, "" for all others
     explaining: Callable[[Mapping[str, Mapping[str, str]]], AbstractContextManager[None]]
 
@@ -54,6 +57,10 @@ class Work:
     problem: str = ""
     #: why nodes were removed, by minion id
     reasons: dict[str, str] = field(default_factory=dict)
+    #: the outcomes of bakes, by role
+    bakes: dict[str, dict[str, Any]] = field(default_factory=dict)
+    #: why bakes failed, in words. The fleet goes on with the image that it has.
+    bake_problems: list[str] = field(default_factory=list)
 
     @property
     def failed(self) -> bool:
@@ -75,6 +82,21 @@ class Work:
         self.problem = str(error)
         if isinstance(error, Interrupted):
             self.changes.ok, self.changes.interrupted = False, error.signum
+
+    def bake(self, do_bake: Callable[[], Outcomes]) -> None:
+        """Bake, and note the outcome. A bake that fails is no reason to leave the nodes as they are."""
+        try:
+            done = do_bake()
+        except Interrupted:
+            raise
+        except HartError as error:
+            self.bake_problems.append(str(error))
+            return
+        self.bakes.update(done.data)
+        if done.interrupted is not None:
+            self.changes.ok, self.changes.interrupted = False, done.interrupted
+        elif not done.ok:
+            self.bake_problems += reasons(done)
 
     def add(self, other: Work) -> None:
         """Add what was done with other nodes."""
@@ -114,6 +136,7 @@ class Wave:
             self._renew,
             lambda: self._take(self._chosen(do.DESTROY, cause=do.MANY)),
             self._renew_in_place,
+            self._bake,
         ]
         try:
             for step in steps:
@@ -147,6 +170,14 @@ class Wave:
         self._take(actions)
         gone = set(Outcomes(self._work.changes.destroyed).good())
         self._add_all([one for one in actions if one.minion_id in gone])
+
+    def _bake(self) -> None:
+        """Bake the role, at the end because urgent changes do not wait for it; if nodes come up, its node will, too."""
+        actions = self._chosen(do.BAKE)
+        if not actions or self._lacking:
+            return
+        with self._operations.explaining({"": self._details(actions[0].reason)}):
+            self._work.bake(self._operations.bake)
 
     def _add_all(self, actions: Sequence[Action]) -> None:
         """Create a node for each action."""
@@ -199,6 +230,11 @@ class Wave:
             return settings
         left = max(SHORTEST, action.deadline - self._operations.now() - MARGIN)
         return settings.model_copy(update={"drain_timeout": min(settings.drain_timeout, left)})
+
+
+def reasons(done: Outcomes) -> list[str]:
+    """Return why a bake failed, in words."""
+    return [*done.problems] or [str(one.get("error") or "it failed") for one in done.data.values()]
 
 
 def _goes_regardless(action: Action) -> bool:

@@ -6,7 +6,7 @@ from collections import defaultdict
 from collections.abc import Mapping
 from typing import Any
 
-from hart_salt.fleets.actions import CREATE, Action, Later, Plan
+from hart_salt.fleets.actions import BAKE, CREATE, Action, Later, Plan
 from hart_salt.fleets.scene import GONE, Scene
 from hart_salt.inventory.journal import iso
 from hart_salt.model import Price
@@ -42,7 +42,7 @@ def _action(action: Action) -> dict[str, Any]:
         "action": action.kind, "minion_id": action.minion_id, "region": action.region, "cause": action.cause,
         "reason": action.reason,
     }  # fmt: skip
-    if action.kind != CREATE:
+    if action.kind not in (CREATE, BAKE):
         facts["before"] = _amount(action.before)
     if action.after is not None or action.kind == CREATE:
         facts["after"] = _amount(action.after)

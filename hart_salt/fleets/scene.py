@@ -85,6 +85,23 @@ class Room:
 
 
 @dataclass(frozen=True)
+class Bake:
+    """What is known of the baked images of a fleet that bakes them by itself."""
+
+    #: why a new image is due, in words; empty: none is
+    due: str = ""
+    #: where it is made
+    region: str = ""
+    #: what the limits of the configuration allow for the node that is made an image of: it is none of the role's nodes
+    room: Room | None = None
+    #: whether another call bakes the role at this moment
+    running: bool = False
+    #: why a new attempt has to wait, in words, and until when, in seconds since the epoch; empty: it does not
+    waits: str = ""
+    since: float | None = None
+
+
+@dataclass(frozen=True)
 class Scene:
     """A fleet, its nodes, and what is known beside them."""
 
@@ -104,5 +121,7 @@ class Scene:
     network: str = ""
     #: None: no limit
     room: Room | None = None
+    #: the images of its role; None: the fleet does not bake them
+    bake: Bake | None = None
     #: sentences that the user needs to know
     notes: Sequence[str] = ()

@@ -38,6 +38,17 @@ def specs(config: Config, names: Iterable[str], region_of: Callable[[str, str], 
     return found
 
 
+def baking_regions(config: Config, spec: Spec, region_of: Callable[[str, str], str]) -> tuple[str, ...]:
+    """
+    Return the regions that need the images of a fleet's role: those of all fleets that bake it at the same provider.
+
+    ``region_of`` is as for ``specs``.
+    """
+    names = [name for name, one in config.fleets.items() if one.role == spec.role and one.bake_after is not None]
+    alike = [one for one in specs(config, names, region_of) if one.provider == spec.provider] if names else []
+    return tuple(dict.fromkeys(region for one in alike for region in one.regions))
+
+
 def ttl_of(config: Config, role: str | None, provider: str, region: str | None) -> float | None:
     """
     Return how many seconds a new node lives because of the fleet that it belongs to; None: no fleet says it.

@@ -9,13 +9,15 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from hart_salt.base import signals
-from hart_salt.base.errors import Refused
+from hart_salt.base.errors import ConfigError, DriverError, Refused
 from hart_salt.base.names import batch_time
 from hart_salt.config.loader import Config
 from hart_salt.drivers.contract import Driver
 from hart_salt.fleets import interruptions, memory
 from hart_salt.fleets.autoscale import Decision, Past, decide
+from hart_salt.fleets.baking import bake_of
 from hart_salt.fleets.diff import FEW_SILENT, network_fault
+from hart_salt.fleets.image_look import ImageLook, bakes
 from hart_salt.fleets.interruptions import Notice, Notices
 from hart_salt.fleets.measure import measure
 from hart_salt.fleets.memory import Memory
@@ -30,8 +32,9 @@ from hart_salt.inventory.records import READY as RECORDED_READY
 from hart_salt.inventory.records import Record
 from hart_salt.inventory.snapshot import Snapshot, record_of, take_snapshot
 from hart_salt.master.keys import ACCEPTED
-from hart_salt.model import Instance, Price
+from hart_salt.model import Instance, Node, Price
 from hart_salt.operations import limits, listing, prices
+from hart_salt.operations.baked_images import BakedImages
 from hart_salt.operations.drift import Drift, Example
 from hart_salt.operations.leaks import GRACE
 from hart_salt.operations.prices import Offer
@@ -69,6 +72,8 @@ class Sight:
     driver: Callable[[str], Driver]
     #: returns a node of a role as it would be created now at a provider in a region
     example: Example
+    #: returns what a baked image of such a node would be made from
+    image_digest: Callable[[Node], str]
     sleep: Callable[[float], None] = pause
     now: Callable[[], float] = time.time
 
@@ -125,7 +130,11 @@ class _Survey:
         self._sight = sight
         self._context = sight.context
         self._specs = specs
-        self._drift = Drift(sight.example)
+        images = BakedImages(sight.driver, sight.context.info)
+        self._drift = Drift(sight.example, images)
+        self._images = ImageLook(sight.config, sight.example, sight.image_digest, images)
+        #: why the images of some fleets are not known, by fleet
+        self._unknown: dict[str, list[str]] = {}
 
     def view(self, *, priced: bool) -> View:
         context, now = self._context, self._sight.now()
@@ -133,6 +142,8 @@ class _Survey:
         memories = {name: memory.recall(context.store, key) for name, key in keys.items()}
         claims = context.locks.living_batches() if self._sight.config.limits else {}
         seen = self._snapshot()
+        self._drift.ask_only(seen.asked)
+        self._unknown = {spec.name: self._unknown_images(spec, seen) for spec in self._specs}
         records = self._records(seen)
         own = {spec.name: [one for one in records.values() if _is_of(spec, one)] for spec in self._specs}
         facts = self._facts(seen, [one for group in own.values() for one in group], now)
@@ -148,11 +159,17 @@ class _Survey:
             name = spec.name
             scene = Scene(
                 spec, members[name], problems=self._problems(spec, facts.seen), held=memories[name].held(name),
-                changes=memories[name].changes, network=fault, room=self._room(spec, facts.seen, claims),
-                notes=[*_notes(own[name], members[name], facts.entries), *notices[name].notes],
+                changes=memories[name].changes, network=fault,
+                room=self._room(spec.role, spec.provider, facts.seen, claims),
+                notes=[
+                    *_notes(own[name], members[name], facts.entries), *notices[name].notes,
+                    *([] if self._needs_images(spec) else self._unknown[name]),
+                ],
             )  # fmt: skip
             if (load := self._load(scene, memories[name], now)) is not None:
                 loads[name], scene = load, _scaled(scene, load.decision)
+            if spec.settings.bake_after is not None and not scene.problems:
+                scene = self._with_bake(scene, records, facts, self._room(None, spec.provider, facts.seen, claims))
             scenes[name] = self._priced(scene, own[name], force=priced)
         return View(now, scenes, memories, records, loads)
 
@@ -160,6 +177,7 @@ class _Survey:
         """Return what all sources say of the fleets' nodes ``own``; their minions are pinged."""
         context = self._context
         batches = {one.instance.batch for one in seen.found if one.instance.minion_id not in seen.records}
+        batches |= self._images.batches(self._baking(seen))
         locks = context.locks.look(seen.records, batches)
         seen = self._pinged(seen, [one.minion_id for one in own])
         entries = listing.nodes(seen, locks.busy, context.info, context.locks.elsewhere)
@@ -246,13 +264,48 @@ class _Survey:
         """Return why a fleet could not be seen whole."""
         if spec.provider in seen.asked:
             tagged = {one.instance.minion_id: one for one in seen.found}
-            return [why for minion_id, why in seen.broken.items() if _can_have(spec, tagged.get(minion_id))]
+            broken = [why for minion_id, why in seen.broken.items() if _can_have(spec, tagged.get(minion_id))]
+            return [*broken, *(self._unknown[spec.name] if self._needs_images(spec) else [])]
         return [one for one in seen.problems if one.startswith(f"{spec.provider}:")] or list(seen.problems)
 
+    # images
+
+    def _needs_images(self, spec: Spec) -> bool:
+        """Return whether a fleet would do something because of the images of its role."""
+        return spec.settings.drift == "replace" or spec.settings.bake_after is not None
+
+    def _unknown_images(self, spec: Spec, seen: Snapshot) -> list[str]:
+        """Return why it is not known which image the nodes of a fleet boot now, a sentence each."""
+        if spec.provider not in seen.asked:
+            return []
+        found = [self._drift.problem(spec.role, spec.provider, region) for region in spec.regions]
+        return list(dict.fromkeys(filter(None, found)))
+
+    def _baking(self, seen: Snapshot) -> list[Spec]:
+        """Return the fleets that bake their images, and whose images are known."""
+        return [
+            spec
+            for spec in self._specs
+            if spec.settings.bake_after is not None and spec.provider in seen.asked and not self._unknown[spec.name]
+        ]
+
+    def _with_bake(
+        self, scene: Scene, records: Mapping[str, Record], facts: _Facts, room: Room | None
+    ) -> Scene:  # fmt: skip
+        """Return the scene of a fleet that bakes, with what is known of the images of its role."""
+        spec, after = scene.spec, scene.spec.settings.bake_after or 0.0
+        last = memory.failed_bake(self._context.store, spec.role, spec.provider, self._context.info.owner)
+        try:
+            running = self._images.running(spec, bakes(records.values()), facts.locks)
+            images = dataclasses.replace(self._images.images(spec), last=last, running=running, room=room)
+        except (ConfigError, DriverError, Refused) as error:
+            return dataclasses.replace(scene, problems=[str(error)])
+        return dataclasses.replace(scene, bake=bake_of(images, spec.role, after, facts.now))
+
     def _room(
-        self, spec: Spec, seen: Snapshot, claims: Mapping[str, Mapping[str, Any]]
+        self, role: str | None, provider: str, seen: Snapshot, claims: Mapping[str, Mapping[str, Any]]
     ) -> Room | None:  # fmt: skip
-        bounds = limits.applying(self._sight.config.limits, spec.role, spec.provider)
+        bounds = limits.applying(self._sight.config.limits, role, provider)
         found = limits.room(bounds, seen, claims) if bounds else None
         return None if found is None else Room(max(0, found[0]), found[1])
 

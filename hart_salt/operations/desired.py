@@ -208,13 +208,15 @@ def fleets(names: Sequence[str], given: Mapping[str, Any], call: Call, *, test: 
     A fleet that is blocked or held is a failure. Changes that wait for a window are none.
     """
     arguments = {"fleet": list(names), **given, **({"test": True} if test else {})}
-    found, answer = _read_fleets(call("apply", {name: one for name, one in arguments.items() if one is not None}))
+    returned = call("apply", {name: one for name, one in arguments.items() if one is not None})
+    found, answer = _read_fleets(returned)
     missing = [f"{name} was not changed" for name in names if name not in found]
     if missing and not answer.failed:  # a job of a reactor leaves out a fleet that another call changes
         return Outcome(False, _lines([*missing, *answer.notes]))
     if test:
         return _fleets_planned(found, answer)
-    outcome = _done(answer, {"created": answer.by_action("create"), "destroyed": answer.by_action("destroy")})
+    changes = {"created": answer.by_action("create"), "destroyed": answer.by_action("destroy")}
+    outcome = _done(answer, {**changes, "baked": _baked(returned)})
     states = [] if answer.failed else _states(found)
     return replace(outcome, comment=_lines([*states, *filter(None, [outcome.comment])]))
 
@@ -226,11 +228,17 @@ def _read_fleets(data: Any) -> tuple[dict[str, Any], Answer]:
         found = dict(data.get("fleets", {})) if isinstance(data, Mapping) else {}
     else:
         found = {name: one for name, one in data.items() if isinstance(one, Mapping) and "state" in one}
-        rest = {name: one for name, one in data.items() if name not in found and name != "nodes"}
+        rest = {name: one for name, one in data.items() if name not in found and name not in ("nodes", "bakes")}
         answer = read({**rest, **data.get("nodes", {})})
         answer = replace(answer, problems=[*answer.problems, *data.get("errors", ())])
     notes = [note for one in found.values() for note in one["notes"]]
     return found, replace(answer, notes=list(dict.fromkeys([*answer.notes, *notes])))
+
+
+def _baked(data: Any) -> dict[str, Any]:
+    """Return the image of each role of which ``hart.apply`` made one."""
+    bakes = data.get("bakes", {}) if isinstance(data, Mapping) else {}
+    return {role: one.get("image") for role, one in bakes.items() if isinstance(one, Mapping) and one.get("result")}
 
 
 def _states(found: Mapping[str, Any], states: Sequence[str] = ()) -> list[str]:
@@ -256,7 +264,9 @@ def _fleets_planned(found: Mapping[str, Any], answer: Answer) -> Outcome:
 
 def _counted(actions: Sequence[Mapping[str, Any]]) -> str:
     numbers = Counter(action["action"] for action in actions)
-    return ", ".join(f"{_nodes(number)} to {word}" for word, number in numbers.items())
+    return ", ".join(
+        "an image to bake" if word == "bake" else f"{_nodes(number)} to {word}" for word, number in numbers.items()
+    )
 
 
 # results

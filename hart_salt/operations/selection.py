@@ -50,6 +50,8 @@ class Seen:
 
     nodes: Mapping[str, dict[str, Any]]
     problems: Sequence[str]
+    #: what is not known of the nodes, in sentences
+    notes: Sequence[str] = ()
 
 
 class Selection:
@@ -69,27 +71,38 @@ class Selection:
         self._drivers_for = drivers_for
         self._drift = drift
 
-    def look(self, selector: Selector, *, ping: bool) -> Seen:
+    def look(self, selector: Selector, *, ping: bool, images: bool = True) -> Seen:
         """
-        Return the matching nodes as all sources report them.
+        Return the matching nodes as all sources report them; ``images`` is as for ``nodes``.
 
         Raises ``Refused`` for a value that no node can have.
         """
         master, drivers = self._context.master, self._drivers_for(selector.provider)
         present = master.minions.present if ping else None
         seen = take_snapshot(drivers, self._context.store, master, present)
-        nodes, unknown = self.nodes(seen)
+        nodes, unknown = self.nodes(seen, images=images)
         wanted = asdict(selector)
         filters.check(wanted, nodes, self._config, lambda: drivers)
-        return Seen(listing.chosen(nodes, wanted), [*seen.problems, *seen.broken.values(), *unknown])
+        problems = [*seen.problems, *seen.broken.values(), *unknown]
+        return Seen(listing.chosen(nodes, wanted), problems, self._drift.problems)
 
-    def nodes(self, seen: Snapshot) -> tuple[dict[str, dict[str, Any]], list[str]]:
-        """Return the nodes, and why it is not known which of them calls work on; an outage must not hide the rest."""
+    def nodes(self, seen: Snapshot, *, images: bool = True) -> tuple[dict[str, dict[str, Any]], list[str]]:
+        """
+        Return the nodes, and why it is not known which of them calls work on; an outage must not hide the rest.
+
+        Without ``images``, no provider is asked for its baked images, and nodes are not compared with them.
+        """
         locks, info = self._context.locks, self._context.info
+        self._drift.ask_only(seen.asked if images else ())
         try:
             return listing.nodes(seen, locks.look(seen.records).busy, info, locks.elsewhere, self._drift.known), []
         except EnvironmentFault as error:
             return listing.nodes(seen, lambda _: False, info, locks.elsewhere, self._drift.known), [str(error)]
+
+    @property
+    def notes(self) -> list[str]:
+        """What is not known of the nodes that were looked at, in sentences."""
+        return self._drift.problems
 
     def ids(self, selector: Selector, function: str) -> tuple[list[str], list[str]]:
         """
@@ -100,7 +113,7 @@ class Selection:
         Raises ``Refused`` if no node matches, and if the list may be incomplete: a node that is not seen would be left
         out without a word.
         """
-        seen = self.look(selector, ping=selector.status is not None)
+        seen = self.look(selector, ping=selector.status is not None, images=False)
         if seen.problems:
             raise Refused(
                 f"{function} {selector} needs a complete list of the nodes, and this one is not: "

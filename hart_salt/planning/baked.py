@@ -7,13 +7,13 @@ from collections.abc import Iterable, Sequence
 from dataclasses import replace
 
 from hart_salt.base.errors import Refused
+from hart_salt.config.settings import BAKED
 from hart_salt.model import IMAGE_AVAILABLE, BakedImage, MasterInfo, Node, Size
 from hart_salt.planning import releases
 from hart_salt.planning.digest import with_image, with_plain_image
 
 #: the values of ``image`` for the newest baked image; with the second, a node without one is refused
-IF_THERE, REQUIRED = "baked", "baked!"
-BAKED = (IF_THERE, REQUIRED)
+IF_THERE, REQUIRED = BAKED
 
 
 def is_wanted(node: Node) -> bool:
@@ -92,7 +92,7 @@ def chosen(
     image = newest(images, node, info, size)
     if image is not None:
         return [_booting(one, image) for one in nodes]
-    why = _why_none(images, node, info, size)
+    why = why_none(images, node, info, size)
     if node.settings.image == REQUIRED:
         raise Refused(f"image is {REQUIRED}, but {why}; salt-run hart.bake {node.role} makes an image")
     note = f"it boots the image {node.settings.base_image}: {why}"
@@ -118,7 +118,8 @@ def _of_role(images: Iterable[BakedImage], node: Node) -> list[BakedImage]:
     return [one for one in images if one.role == node.role and is_usable(one)]
 
 
-def _why_none(images: Sequence[BakedImage], node: Node, info: MasterInfo, size: Size | None) -> str:
+def why_none(images: Sequence[BakedImage], node: Node, info: MasterInfo, size: Size | None) -> str:
+    """Return why no image fits a node, in words."""
     found = newest_first(_of_role(images, node))
     if not found:
         return f"{node.provider} has no baked image of the role {node.role}"

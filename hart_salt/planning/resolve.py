@@ -18,11 +18,10 @@ from hart_salt.config.catalog import Catalogue
 from hart_salt.config.cluster import Peer, others_of
 from hart_salt.config.loader import Config
 from hart_salt.config.schema import Provider, Schema
-from hart_salt.config.settings import Section, Settings
+from hart_salt.config.settings import BAKED, Section, Settings
 from hart_salt.config.validation import check_section
 from hart_salt.model import MasterInfo, Node
 from hart_salt.planning import minion_config
-from hart_salt.planning.baked import BAKED
 from hart_salt.planning.digest import digest_of
 
 __all__ = ["UNKNOWN_ID", "build_minion_id", "check_minion_id", "choose_for", "choose_provider", "resolve", "show"]

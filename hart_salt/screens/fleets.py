@@ -21,8 +21,8 @@ ACTIONS = (
     Column("", ALWAYS), Column("node", ALWAYS), Column("region", 5), Column("per month", 4, right=True),
 )  # fmt: skip
 STUCK = ("blocked", "held")  #: states in which nothing is done, whatever differs
-MARKS = {"create": "+", "destroy": "-", "replace": "~"}
-STYLES = {"+": "green", "-": "red", "~": "yellow"}
+MARKS = {"create": "+", "destroy": "-", "replace": "~", "bake": "*"}
+STYLES = {"+": "green", "-": "red", "~": "yellow", "*": "cyan"}
 
 
 def states(document: Mapping[str, Any], paper: Paper) -> list[Text]:
@@ -44,14 +44,24 @@ def plan(document: Mapping[str, Any], paper: Paper) -> list[Text]:
 
 
 def applied(document: Mapping[str, Any], paper: Paper) -> list[Text]:
-    """Return what was done with nodes, and the fleets after it."""
+    """Return what was done with nodes and images, and the fleets after it."""
     if "nodes" not in document:
         return plan(document, paper)
-    done = nodes.nodes(document, paper)
+    done = [*nodes.nodes(document, paper), *_bakes(document.get("bakes") or {}, paper)]
     lines = [*done, Text("")] if done else []
     lines += states(document, paper)
     for name, fleet in document["fleets"].items():
         lines += _actions(name, fleet, paper, "left to do")
+    return lines
+
+
+def _bakes(bakes: Mapping[str, Any], paper: Paper) -> list[Text]:
+    """Return a line for each role that was baked; why a bake failed is among the problems of the call."""
+    lines: list[Text] = []
+    for role, entry in bakes.items():
+        image = entry.get("name") or entry.get("image")
+        good = f"The role {role} was baked: its newest image is {image}."
+        lines += paper.lines(good if entry.get("result") else f"The role {role} was not baked.")
     return lines
 
 
@@ -103,7 +113,7 @@ def _rows(actions: Sequence[Mapping[str, Any]]) -> list[Row]:
     rows = []
     for same in _alike(actions):
         action, mark = same[0], MARKS[same[0]["action"]]
-        name = action["minion_id"] or f"({len(same)} new)"
+        name = action["minion_id"] or ("(new image)" if action["action"] == "bake" else f"({len(same)} new)")
         cells = (mark, name, action["region"], _change(action))
         rows.append(Row(cells, [action["reason"]], STYLES[mark]))
     return rows

@@ -241,8 +241,9 @@ def fleet(
         As for ``hart.present``.
 
     The changes have ``created`` and ``destroyed``, with the facts of each node by minion id; a replaced node is in
-    both. In a test, they have ``planned``: what would be done with each fleet, in this order. If a fleet is blocked or
-    held, the result is False, and the comment says why. What waits for a window is no change.
+    both. ``baked`` has the new image of each role that was baked. In a test, they have ``planned``: what would be done
+    with each fleet, in this order. If a fleet is blocked or held, the result is False, and the comment says why. What
+    waits for a window is no change.
 
     .. code-block:: yaml
 

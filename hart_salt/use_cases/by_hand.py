@@ -50,7 +50,7 @@ class ByHand:
         with suppress(HartError):  # the outcome is known; a note may not change it
             after = self._records()
             entries = {name: entry for name, entry in result.data.items() if isinstance(entry, Mapping)}
-            drift = Drift(self._offers.example)
+            drift = self._parts.drift()
             found = [_done(name, entry, action, {**before, **after}, drift) for name, entry in entries.items()]
             planned = any(entry.get("result", True) is None for entry in entries.values())
             return notes.notes(self._specs(), after.values(), [one for one in found if one], planned=planned)
@@ -76,7 +76,8 @@ def _done(
     record = records.get(minion_id)
     if record is not None:
         place = (record.role, record.provider, record.region)
-        return Done(minion_id, what, *place, protected=record.protected, drift=drift.of(record))
+        differs = drift.of(record) if what in (CREATED, CHANGED) else ()
+        return Done(minion_id, what, *place, protected=record.protected, drift=differs)
     if entry.get("provider") is None:
         return None
     return Done(minion_id, what, entry.get("role"), str(entry["provider"]), entry.get("region"))

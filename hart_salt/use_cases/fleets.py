@@ -7,7 +7,7 @@ import functools
 import logging
 import time
 from collections.abc import Iterator, Mapping, Sequence
-from contextlib import ExitStack, contextmanager
+from contextlib import contextmanager
 from typing import Any
 
 from hart_salt.base.errors import HartError, Refused
@@ -26,10 +26,11 @@ from hart_salt.inventory.protected import is_protected
 from hart_salt.inventory.records import READY, UNKNOWN, Record, instance_of
 from hart_salt.operations.drain import drain_all
 from hart_salt.operations.fleet import Outcomes, outcomes
-from hart_salt.operations.scale import alone_with
 from hart_salt.result import Result
+from hart_salt.use_cases.bakes import Bakes
 from hart_salt.use_cases.offers import Offers
 from hart_salt.use_cases.parts import Calls, Parts
+from hart_salt.use_cases.role_locks import RoleLocks
 from hart_salt.use_cases.simulation import Simulation
 
 log = logging.getLogger(__name__)
@@ -46,6 +47,8 @@ class Fleets:
         self._offers = offers
         self._calls = calls
         self.simulation = Simulation(parts)
+        self._bakes = Bakes(parts, self._sight, calls)
+        self._held = RoleLocks(parts)
 
     # looking
 
@@ -133,7 +136,7 @@ class Fleets:
 
     def _sight(self) -> Sight:
         parts = self._parts
-        return Sight(parts.config, parts.context, parts.driver, self._offers.example)
+        return Sight(parts.config, parts.context, parts.driver, self._offers.example, parts.image_digest)
 
     def _plans(self, view: View, *, force: bool) -> dict[str, Plan]:
         return {name: plan_of(scene, view.now, force=force) for name, scene in view.scenes.items()}
@@ -167,19 +170,17 @@ class Fleets:
     @contextmanager
     def _alone(self, wanted: Sequence[Spec], *, wait: bool) -> Iterator[tuple[list[Spec], list[Spec]]]:
         """Hold the locks of the fleets' roles; yield the fleets that are free, and those that another call changes."""
-        with ExitStack() as stack:
-            held = {
-                role: stack.enter_context(alone_with(role, self._parts.context.locks, wait=wait))
-                for role in sorted({spec.role for spec in wanted})
-            }
+        with self._held:
+            held = {role: self._held.take(role, wait=wait) for role in sorted({spec.role for spec in wanted})}
             yield [one for one in wanted if held[one.role]], [one for one in wanted if not held[one.role]]
 
     def _operations(self, spec: Spec | None) -> Operations:
         """Return the operations on the nodes of a fleet; without one, nothing is created."""
         create = functools.partial(self._create, spec) if spec is not None else lambda _region, _count: Outcomes()
+        bake = functools.partial(self._bake, spec) if spec is not None else Outcomes
         settings_of = self._parts.settings_of if spec is not None else self._settings_outside
         return Operations(
-            create, self._drain, self._destroy, settings_of, time.time,
+            create, self._drain, self._destroy, settings_of, time.time, bake,
             self._parts.context.journal.explaining,
         )  # fmt: skip
 
@@ -187,6 +188,11 @@ class Fleets:
         return outcomes(
             self._calls.create(None, role=spec.role, count=count, provider=spec.provider, region=region, settings={})
         )
+
+    def _bake(self, spec: Spec) -> Outcomes:
+        """Bake the role of a fleet, without its lock: nodes can be repaired and created in the meantime."""
+        with self._held.apart(spec.role):
+            return self._bakes.bake(spec)
 
     def _destroy(self, records: Sequence[Record]) -> Outcomes:
         """Destroy nodes, but not those that another call has destroyed or replaced since they were seen."""

@@ -23,7 +23,6 @@ from hart_salt.model import BakedImage, Node, Size
 from hart_salt.operations import catalog, limits
 from hart_salt.planning import baked, plan, preflight
 from hart_salt.planning import resolve as roles
-from hart_salt.planning.digest import digest_of_image
 from hart_salt.result import Result
 from hart_salt.use_cases.money import Money
 from hart_salt.use_cases.offers import Offers
@@ -109,16 +108,15 @@ class Images:
             batch=new_batch(now.timestamp()), now=now,
         )  # fmt: skip
         states = node.settings.bake
-        order = Order(role, self._digest(node), copies=[one for one in dict.fromkeys(regions) if one != node.region])
+        order = Order(
+            role, self._parts.image_digest(node), copies=[one for one in dict.fromkeys(regions) if one != node.region]
+        )
         update = {**WITHOUT, "image": node.settings.base_image, "apply": states}
         # Without a role in its tags and its record, it is none of the role's nodes; its grains have the role.
         bare = dataclasses.replace(
             node, role=None, settings=node.settings.model_copy(update=update), digest="", ends=None
         )  # fmt: skip
         return bare, order, [] if states else [NOTHING_TO_APPLY]
-
-    def _digest(self, node: Node) -> str:
-        return digest_of_image(node, self._parts.info, self._parts.config.secrets, node.settings.bake)
 
     def _plan(self, node: Node, order: Order, driver: Driver, notes: Sequence[str]) -> Result:
         price = driver.image_price(node.region)
@@ -257,7 +255,7 @@ class Images:
     def _wanted(self, role: str, driver: Driver, region: str | None) -> str | None:
         """Return the digest that an image of a role would have now; None if the role is not configured any more."""
         with contextlib.suppress(HartError):
-            return self._digest(self._offers.example(role, driver.provider.name, region))
+            return self._parts.image_digest(self._offers.example(role, driver.provider.name, region))
         return None
 
     # using

@@ -13,7 +13,8 @@ from hart_salt.drivers.contract import Driver
 from hart_salt.inventory.context import Context
 from hart_salt.inventory.records import Record
 from hart_salt.master.client import Master
-from hart_salt.model import MasterInfo
+from hart_salt.model import MasterInfo, Node
+from hart_salt.operations.drift import Drift
 from hart_salt.operations.selection import Selection
 from hart_salt.result import Result
 
@@ -30,6 +31,12 @@ class Parts(Protocol):
     @property
     def selection(self) -> Selection:
         """What selects nodes."""
+
+    def drift(self) -> Drift:
+        """Return what compares nodes with the present configuration and the newest baked images."""
+
+    def image_digest(self, node: Node) -> str:
+        """Return what a baked image of such a node would be made from, as ``planning/digest.py`` writes it."""
 
     def driver(self, name: str) -> Driver:
         """Return the driver of a configured provider. Raises ``Refused`` if there is no such provider."""

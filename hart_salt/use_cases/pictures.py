@@ -28,8 +28,10 @@ class Pictures:
         path, now, context = destination.path(), time.time(), self._parts.context
         present = context.master.minions.present if ping else None
         seen = take_snapshot(self._parts.drivers_for(None), context.store, context.master, present)
-        entries, unknown = self._parts.selection.nodes(seen)
+        selection = self._parts.selection
+        entries, unknown = selection.nodes(seen)
         priced = cost.report(cost.Wanted(None, None, frozenset()), None, seen, context.journal, self._parts.driver, now)
         problems = [*seen.problems, *seen.broken.values(), *unknown]
         found = pages.fleet(context, seen, entries, priced, problems, now)
-        return Result(pages.write_fleet(context, found, path, now), not problems, problems=problems, notes=found.notes)
+        notes = [*found.notes, *selection.notes]
+        return Result(pages.write_fleet(context, found, path, now), not problems, problems=problems, notes=notes)

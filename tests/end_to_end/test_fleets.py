@@ -38,7 +38,7 @@ def clean(master: SaltMaster, count: int) -> list[str]:
     """Return the nodes of the fleet, which must be ready and all that there is."""
     nodes = fleet(master)
     assert len(nodes) == count
-    assert sorted(path.name for path in master.instances.iterdir()) == sorted(nodes)
+    assert sorted(path.name for path in master.instances.glob("[!.]*")) == sorted(nodes)
     assert sorted(master.keys()["minions"]) == sorted(nodes)
     assert [path.name for path in master.cachedir.glob("hart/locks/*.batch")] == []
     return nodes
@@ -72,6 +72,24 @@ def test_a_fleet_comes_up_whatever_happens_and_is_repaired_and_rolled(master: Sa
     assert plan(master, 0) == []
     swept = run(master, "hart.sweep", "grace=0")
     assert (swept["removed"], swept["kept"]) == ([], [])
+
+
+def test_a_bake_and_an_apply_renew_the_nodes_of_a_fleet_one_by_one(master: SaltMaster) -> None:
+    declare(master, {"image": "baked"}, drift="replace")
+    run(master, "hart.apply")
+    old = clean(master, 2)
+    assert plan(master, 0) == [], "there is no image yet"
+    image = run(master, "hart.bake", "app")["bakes"]["app"]["image"]
+    assert plan(master, 3) == [("replace", name) for name in sorted(old)]
+    with master.events() as events:
+        done = run(master, "hart.apply")
+    assert {done["nodes"][name]["reason"] for name in old} == {"it differs from the configuration: image"}
+    assert fewest_ready(events, old) == 2, "the new node is ready before the old one goes"
+    new = clean(master, 2)
+    assert set(new) & set(old) == set()
+    assert {done["nodes"][name]["image"] for name in new} == {image}
+    declare(master, {"image": "baked"}, drift="replace", bake_after="7d")
+    assert plan(master, 0) == [], "the image is new, and made of this configuration"
 
 
 @pytest.mark.skipif(bool(missing()), reason=missing() or "-")

@@ -16,7 +16,7 @@ from typing import Any
 from hart_salt.config.fleets import Fleet
 from hart_salt.fleets.diff import plan
 from hart_salt.fleets.report import of_plan
-from hart_salt.fleets.scene import GONE, SILENT, STOPPED, Member, Scene, Spec, Target
+from hart_salt.fleets.scene import GONE, SILENT, STOPPED, Bake, Member, Scene, Spec, Target
 from hart_salt.model import Price
 
 NODES, FLEETS = 10_000, 20
@@ -65,6 +65,9 @@ def _troubled(scene: Scene) -> Scene:
 SCENES: dict[str, Callable[[Scene], Scene]] = {
     "steady": lambda scene: scene,
     "every node differs": lambda scene: _each(scene, drift=("size", "image")),
+    "a new image comes first": lambda scene: dataclasses.replace(
+        _each(scene, drift=("image",)), bake=Bake("it is too old", "nyc3")
+    ),
     "every node is too old": lambda scene: _each(scene, created=NOW - 29.5 * DAY),
     "to half of the nodes": lambda scene: dataclasses.replace(scene, target=Target(len(scene.members) // 2, "load")),
     "to twice the nodes": lambda scene: dataclasses.replace(scene, target=Target(2 * len(scene.members), "load")),

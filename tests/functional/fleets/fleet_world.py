@@ -27,9 +27,12 @@ from hart_salt.inventory.flocks import FileLocks
 from hart_salt.inventory.records import READY, Record, Store
 from hart_salt.master.client import Master
 from hart_salt.master.minions import Minions
-from hart_salt.model import Instance, MasterInfo, Node, Price, Size
+from hart_salt.model import IMAGE_AVAILABLE, BakedImage, Instance, MasterInfo, Node, Price, Size
+from hart_salt.result import Result
 from hart_salt.runners import hart as runner
+from hart_salt.service import Service
 from hart_salt.use_cases import fleets as use_case
+from hart_salt.use_cases.images import Images
 from tests.functional.fakes import Fault
 from tests.functional.test_use_cases import Cloud, public_key
 from tests.parts import master_opts
@@ -75,6 +78,17 @@ class FleetCloud(Cloud):
         self.gaps: dict[str, float] = {}
         #: by instance id, when the provider takes a spot instance away
         self.taken: dict[str, float | None] = {}
+        self.images_made: list[BakedImage] = []
+        #: why its images cannot be listed
+        self.image_error: HartError | None = None
+        #: how often they were listed
+        self.image_lists = 0
+
+    def baked_images(self, region: str | None = None) -> list[BakedImage]:
+        self.image_lists += 1
+        if self.image_error:
+            raise self.image_error
+        return [one for one in self.images_made if not (region and one.regions) or region in one.regions]
 
     def instances(self, region: str | None = None) -> list[Instance]:
         self.world.step(f"list {self.provider.name}")
@@ -239,7 +253,7 @@ class World:
         self._number += 1
         self.start(
             node.minion_id, role=str(node.role), provider=node.provider, region=node.region,
-            created=self.clock.now + self._number, batch=node.batch, ends=node.ends,
+            created=self.clock.now + self._number, batch=node.batch, ends=node.ends, digest=node.digest,
         )  # fmt: skip
         self.did.append(f"+ {node.region}")
         return {"provider": node.provider, "region": node.region}
@@ -268,6 +282,29 @@ class World:
         done = self.call("apply", *names, **keywords)
         assert done.get("retcode", 0) == code, done
         return done
+
+    # images
+
+    def image(self, name: str, age: float = 0.0, digest: str | None = None, **changes: Any) -> BakedImage:
+        """Let the provider have a complete image of the role app; ``age`` is in seconds."""
+        made = BakedImage(
+            f"i-{name}", name, IMAGE_AVAILABLE, True, "app", f"b-{name}", digest, created=self.clock.now - age
+        )  # fmt: skip
+        self.cloud.images_made.append(dataclasses.replace(made, **changes))
+        return self.cloud.images_made[-1]
+
+    def service(self) -> Service:
+        return Service(self.opts)
+
+    def bake(self, role: str, *, provider: str, regions: Sequence[str]) -> Result:
+        """Make an image, as ``hart.bake`` does, as far as others see it."""
+        self.step("bake")
+        self.did.append(f"bake {role} {' '.join(regions)}")
+        self.clock.now += 600
+        service = self.service()
+        digest = service.image_digest(service.offers.example(role, provider, regions[0]))
+        new = self.image(f"made-{len(self.cloud.images_made)}", digest=digest, role=role, regions=tuple(regions))
+        return Result({role: {"result": True, "image": new.image_id, "name": new.name}})
 
     # what is left
 
@@ -333,6 +370,7 @@ def open_world(root: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[World]:
         monkeypatch.setattr("hart_salt.service.DEFAULT_CONFIG_FILE", str(root / "no.toml"))
         monkeypatch.setattr("hart_salt.node.undo.UNDO_INTERVAL", 0)
         monkeypatch.setattr("hart_salt.operations.create.create_all", world.create_all)
+        monkeypatch.setattr(Images, "bake", lambda images, role, **given: world.bake(role, **given))
         monkeypatch.setattr(use_case, "time", world.clock)
         sight = use_case.Fleets._sight
         monkeypatch.setattr(

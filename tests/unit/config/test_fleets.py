@@ -50,6 +50,37 @@ def test_a_fleet_has_its_settings_and_is_no_setting_of_nodes() -> None:
     assert config.defaults == {}
 
 
+#: where the setting image of the role app at do can stand, and whether its nodes in nyc3 boot a baked image then
+IMAGES: list[tuple[dict[str, Any], bool]] = [
+    ({}, False),
+    ({"image": "baked"}, True),
+    ({"image": "trixie", "roles": {"app": {"provider": "do", "image": "baked!"}}}, True),
+    ({"image": "baked", "roles": {"app": {"provider": "do", "image": "bookworm"}}}, False),
+    ({"providers": {"do": {"token": "x", "image": "baked"}}}, True),
+    ({"roles": {"app": {"provider": "do", "do": {"image": "baked"}}}}, True),
+    ({"roles": {"app": {"provider": "do", "image": "baked", "local": {"image": "bookworm"}}}}, True),
+    ({"roles": {"app": {"provider": "do", "do": {"nyc3": {"image": "baked"}}}}}, True),
+    ({"roles": {"app": {"provider": "do", "image": "baked", "do": {"nyc3": {"image": "bookworm"}}}}}, False),
+    ({"roles": {"app": {"provider": "do", "image": "baked", "do": {"fra1": {"image": "bookworm"}}}}}, True),
+]
+
+
+@pytest.mark.parametrize(("settings", "boots"), IMAGES)
+@pytest.mark.parametrize("named", [True, False])
+def test_a_fleet_bakes_only_what_its_nodes_boot(settings: dict[str, Any], boots: bool, named: bool) -> None:
+    role = {"region": "nyc3", **settings.get("roles", BASE["roles"])["app"]}
+    base = {**BASE, **settings, "roles": {**BASE["roles"], "app": role}}
+    fleet = {**WEB, "bake_after": "7d", **({"regions": ["nyc3"]} if named else {})}
+    try:
+        load([Source("base", {**base, "fleets": {"web": fleet}})], SCHEMAS, lambda reference: reference)
+    except ConfigError as error:
+        assert not boots
+        assert "hart:fleets:web:bake_after: needs image: baked, but the nodes of the role app at do boot" in str(error)
+        assert "set hart:roles:app:image to baked" in str(error)
+    else:
+        assert boots
+
+
 def test_without_more_a_fleet_is_careful() -> None:
     web = loaded({"web": WEB}).fleets["web"]
     assert (web.drift, web.disruption.at_once, web.disruption.windows) == ("report", 1, None)
@@ -93,6 +124,8 @@ def test_one_region_can_be_written_as_region() -> None:
         ({**WEB, "count": -1}, "hart:fleets:web:count: must be a whole number of at least 0"),
         ({**WEB, "count": None}, "hart:fleets:web:count: has no value"),
         ({**WEB, "cuont": 1}, "hart:fleets:web:cuont: unknown setting, did you mean count?"),
+        ({**WEB, "bake_after": "weekly"}, "hart:fleets:web:bake_after: must be a length of time such as 30d"),
+        ({**WEB, "role": "ap", "bake_after": "7d"}, "hart:fleets:web:role: there is no such role, did you mean app?"),
         ({**WEB, "expire_after": "30 days"}, "hart:fleets:web:expire_after: must be a length of time such as 30d"),
         ({**WEB, "drift": "fix"}, "hart:fleets:web:drift: must be one of replace, report, ignore"),
         ({**WEB, "disruption": 1}, "hart:fleets:web:disruption: must be a mapping"),

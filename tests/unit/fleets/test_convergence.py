@@ -10,11 +10,12 @@ from hypothesis import given, settings
 
 from hart_salt.fleets import actions as do
 from hart_salt.fleets.actions import Plan
+from hart_salt.fleets.baking import Attempt
 from hart_salt.fleets.diff import is_broken, network_fault, plan
 from hart_salt.fleets.scene import COMING, GONE, READY, SILENT, STOPPED, Member, Spec, Target
 from hart_salt.model import Price
 from tests.unit.fleets.scenes import DAY, HOUR, MINUTE, NOW, WHY, brief, member, members, spec
-from tests.unit.fleets.world import BREAKS, FAILS, KILLED, KILLED_HALF_WAY, OK, World
+from tests.unit.fleets.world import BREAKS, FAILS, KILLED, KILLED_HALF_WAY, OK, Images, World, digest_of
 
 REGIONS = ("nyc3", "fra1", "ams3")
 ROUNDS = 150
@@ -43,6 +44,7 @@ def specs(draw: st.DrawFn) -> Spec:
         "remove": draw(st.sampled_from(["newest", "oldest"])),
         "repair_after": draw(st.sampled_from([None, "10m", "10m"])),
         "expire_after": draw(st.sampled_from([None, "30d"])),
+        "bake_after": draw(st.sampled_from([None, "7d"])),
     }
     given.update({name: value for name, value in optional.items() if value is not None})
     return spec(REGIONS[: draw(st.integers(1, 3))], limits=limits, disruption=disruption, **given)
@@ -63,6 +65,19 @@ def nodes(draw: st.DrawFn, name: str) -> Member:
 
 
 @st.composite
+def baked(draw: st.DrawFn, names: list[str]) -> Images:
+    """Draw the images of a role, and what the nodes with these names run from."""
+    newest = draw(st.integers(0, 2))
+    of_node = {name: draw(st.integers(0, newest)) for name in names}
+    digest = digest_of(1)
+    return Images(
+        newest, NOW - draw(st.integers(0, 8)) * DAY, configured=draw(st.sampled_from([1, 1, 2])), of_node=of_node,
+        last=draw(st.sampled_from([None, None, Attempt(NOW - MINUTE, 1, digest, "it fails")])),
+        other=NOW + draw(st.sampled_from([-1, -1, 1])) * MINUTE,
+    )  # fmt: skip
+
+
+@st.composite
 def worlds(draw: st.DrawFn, *, calm: bool = False) -> World:
     """Draw a world; ``calm``: one in which no limit of nodes or money keeps a fleet from its declaration."""
     one = draw(specs())
@@ -74,8 +89,9 @@ def worlds(draw: st.DrawFn, *, calm: bool = False) -> World:
     prices = {region: draw(PRICES) for region in one.regions if draw(st.integers(0, 9))}
     target = Target(draw(st.integers(0, 9)), "the load") if draw(st.booleans()) else None
     most = draw(st.sampled_from([None, None, 4, 8])) if not calm else None
+    images = draw(baked([node.minion_id for node in there]))
     others = {name: Member(name, "nyc3", "small", NOW - DAY) for name in ("other-owner", "other-fleet")}
-    return World(one, NOW, {node.minion_id: node for node in there}, others, prices, target, most)
+    return World(one, NOW, {node.minion_id: node for node in there}, others, prices, target, most, images)
 
 
 def heal(world: World, found: Plan) -> None:
@@ -136,6 +152,11 @@ def test_a_fleet_becomes_what_its_declaration_says(world: World, faults: list[st
     assert not [one for one in there if one.state == GONE or is_broken(one, rules, world.now)]
     stuck = any(one.state != READY for one in alive)  # without repair_after, such a node stays, and all others with it
     assert stuck or rules.drift != "replace" or not [one for one in alive if one.drift]
+    if rules.bake_after is not None and rules.high != 0:
+        images = world.images
+        assert images.newest
+        assert images.made_from == images.configured
+        assert stuck or rules.drift != "replace" or all(map(world.is_newest, alive))
     if world.target is not None:
         assert found.wanted == max(rules.low, min(world.target.wanted, 99 if rules.high is None else rules.high))
 
@@ -175,6 +196,7 @@ def test_each_action_has_a_reason_and_each_wait_a_cause(world: World) -> None:
     found = plan(world.scene(), NOW)
     assert all(one.reason for one in [*found.actions, *found.following])
     assert all(one.why and one.action.reason for one in found.later)
+    assert not [one for one in found.actions if one.kind == do.BAKE and one.region != "nyc3"]
     assert not (found.following and not found.actions)
     assert bool(found.why) or found.state in (do.STEADY, do.CHANGING)
 

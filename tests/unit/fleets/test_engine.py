@@ -246,6 +246,38 @@ def test_fleets_of_one_role_take_turns() -> None:
     assert [name for name, _ in world.begun] == ["here", "there"]
 
 
+BAKE = {"action": "bake", "minion_id": None}
+
+
+def test_nodes_are_repaired_while_a_job_only_bakes() -> None:
+    world = World({"web": plan("changing", BAKE)})
+    world.look()
+    world.look()
+    assert [name for name, _ in world.begun] == ["web"]
+    world.plans = {"web": plan("changing", CREATE)}
+    world.look()
+    world.look()
+    assert [name for name, _ in world.begun] == ["web", "web"], "one job beside the bake"
+
+
+def test_a_job_that_only_bakes_bakes_for_all_fleets_of_its_role_and_keeps_none_of_them_from_repairs() -> None:
+    world = World({"web": plan("changing", BAKE), "api": plan("changing", BAKE), "db": plan(role="db")})
+    world.look()
+    world.look()
+    assert [name for name, _ in world.begun] == ["api"]
+    world.plans = {**world.plans, "web": plan("changing", CREATE, BAKE), "db": plan("changing", BAKE, role="db")}
+    world.look()
+    assert [name for name, _ in world.begun] == ["api", "db", "web"]
+
+
+def test_a_job_that_bakes_and_changes_nodes_too_has_the_role_for_itself() -> None:
+    world = World({"web": plan("changing", CREATE, BAKE), "api": plan()})
+    world.look()
+    world.plans = {"web": plan("changing", CREATE), "api": plan("changing", CREATE)}
+    world.look()
+    assert [name for name, _ in world.begun] == ["web"]
+
+
 def test_nodes_outside_of_fleets_have_a_job_that_runs_alone() -> None:
     world = World({"web": plan("changing", CREATE)})
     world.look()

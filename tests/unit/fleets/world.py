@@ -18,13 +18,15 @@ from hart_salt.base.errors import EnvironmentFault
 from hart_salt.config.fleets import share_of
 from hart_salt.config.settings import Settings
 from hart_salt.fleets import actions as do
+from hart_salt.fleets import baking
 from hart_salt.fleets.actions import Plan
+from hart_salt.fleets.baking import Attempt
 from hart_salt.fleets.diff import plan
 from hart_salt.fleets.reconcile import Operations, Wave, Work
-from hart_salt.fleets.scene import COMING, GONE, READY, Member, Room, Scene, Spec, Target
+from hart_salt.fleets.scene import COMING, GONE, READY, Bake, Member, Room, Scene, Spec, Target
 from hart_salt.inventory.records import READY as RECORDED_READY
 from hart_salt.inventory.records import Record
-from hart_salt.model import Price
+from hart_salt.model import BakedImage, Price
 from hart_salt.operations.fleet import Outcomes
 from tests.unit.fleets.scenes import HOUR
 
@@ -34,6 +36,29 @@ STEP = 10.0  #: seconds that each step takes
 
 class Killed(BaseException):
     """The call was killed."""
+
+
+@dataclass
+class Images:
+    """The baked images of the role of a fleet that bakes them, by number; 0 is the plain image."""
+
+    newest: int = 0
+    created: float = 0.0
+    #: the configuration that the newest one was made from, and the present one
+    made_from: int = 1
+    configured: int = 1
+    #: by minion id, what each node runs from; a node that is not there runs from the plain image
+    of_node: dict[str, int] = field(default_factory=dict)
+    last: Attempt | None = None
+    #: until when another call bakes
+    other: float = 0.0
+    #: how many were made in all
+    made: int = 0
+
+
+def digest_of(configuration: int) -> str:
+    """Return the digest of an image that is made from this configuration."""
+    return f"1-00000000-11111111-22222222-33333333-{configuration:08x}-44444444"
 
 
 @dataclass
@@ -47,6 +72,7 @@ class World:
     prices: Mapping[str, Price] = field(default_factory=dict)
     target: Target | None = None
     most: int | None = None  #: the limit of the configuration
+    images: Images = field(default_factory=Images)
     #: how each of the next steps ends
     faults: Iterator[str] = iter(())
     changes: list[float] = field(default_factory=list)
@@ -86,8 +112,33 @@ class World:
     def scene(self) -> Scene:
         """Return what a survey would see, in an order that says nothing."""
         seen = sorted(self.nodes.values(), key=lambda one: one.minion_id[::-1])
-        room = None if self.most is None else Room(self.most - self.instances, f"hart:max_nodes is {self.most}")
-        return Scene(self.spec, seen, self.prices, changes=list(self.changes), target=self.target, room=room)
+        bake = self.bake()
+        if bake is not None:
+            seen = [
+                one if self.is_newest(one) else dataclasses.replace(one, drift=(*one.drift, "image")) for one in seen
+            ]
+        changes = list(self.changes)
+        return Scene(self.spec, seen, self.prices, changes=changes, target=self.target, room=self.room(), bake=bake)
+
+    def room(self) -> Room | None:
+        """Return what the limits of the configuration allow."""
+        return None if self.most is None else Room(self.most - self.instances, f"hart:max_nodes is {self.most}")
+
+    def is_newest(self, member: Member) -> bool:
+        """Return whether a node runs from the newest image."""
+        return self.images.of_node.get(member.minion_id, 0) == self.images.newest
+
+    def bake(self) -> Bake | None:
+        """Return what a survey would see of the images; None if the fleet does not bake."""
+        after, own = self.spec.settings.bake_after, self.images
+        if after is None:
+            return None
+        there = BakedImage(f"image-{own.newest}", "image", "available", True, "app", digest=digest_of(own.made_from))
+        newest = dataclasses.replace(there, created=own.created) if own.newest else "there is none"
+        seen = baking.Images(
+            "nyc3", {"nyc3": newest}, digest_of(own.configured), own.last, self.now < own.other, self.room()
+        )  # fmt: skip
+        return baking.bake_of(seen, "app", after, self.now)
 
     # what a call does
 
@@ -102,14 +153,17 @@ class World:
     def _carry_out(self, found: Plan) -> None:
         ready = self.serving
         # Changes count before they are made, as ``run.py`` does it.
-        self.changes += [self.now] * sum(one.cause != do.VANISHED for one in found.actions)
+        self.changes += [self.now] * sum(one.cause not in (do.VANISHED, do.IMAGE) for one in found.actions)
         records = {name: _record(one) for name, one in self.nodes.items()}
-        operations = Operations(
-            self._create, self._drain, self._destroy, lambda _: Settings.model_construct(drain_timeout=60.0),
-            lambda: self.now, lambda _: contextlib.nullcontext(),
-        )  # fmt: skip
-        Wave(found, records, operations, Work()).run()
+        Wave(found, records, self.operations(), Work()).run()
         self._check_floor(found, ready)
+
+    def operations(self) -> Operations:
+        """Return the operations on the nodes of the fleet."""
+        return Operations(
+            self._create, self._drain, self._destroy, lambda _: Settings.model_construct(drain_timeout=60.0),
+            lambda: self.now, self._bake, lambda _: contextlib.nullcontext(),
+        )  # fmt: skip
 
     def _create(self, region: str, number: int) -> Outcomes:
         """Create nodes, all at the same time."""
@@ -125,8 +179,27 @@ class World:
             came = self.left.pop(name)
             if fault == OK:
                 self.nodes[name] = dataclasses.replace(came, state=READY)
+                self.images.of_node[name] = self.images.newest
             data[name] = {"result": fault == OK}
         return Outcomes(data, all(one["result"] for one in data.values()))
+
+    def _bake(self) -> Outcomes:
+        """Make an image, of a node that exists until then."""
+        seen = self.bake()
+        if seen is None or not seen.due or seen.running or seen.waits:
+            self.problems.append(f"it bakes although no image is to be made: {seen}")
+        own = self.images
+        try:
+            fault = FAILS if self.most is not None and self.instances >= self.most else self._fault()
+        except EnvironmentFault:
+            own.last = baking.next_attempt(own.last, digest_of(own.configured), "it breaks", self.now)
+            raise
+        if fault == OK:
+            own.made += 1
+            own.newest, own.created, own.made_from, own.last = 1000 + own.made, self.now, own.configured, None
+        else:
+            own.last = baking.next_attempt(own.last, digest_of(own.configured), "it fails", self.now)
+        return Outcomes({"app": {"result": fault == OK, "error": fault}}, fault == OK)
 
     def _drain(self, wanted: Mapping[str, Settings]) -> Mapping[str, str]:
         return {name: "it has work" for name in wanted if self.nodes[name].state != READY or self._fault() != OK}
@@ -176,6 +249,13 @@ class World:
         for one in every:
             if one.minion_id is not None and (one.minion_id not in own or not own[one.minion_id].free):
                 self.problems.append(f"{one.minion_id} is not the fleet's to change")
+        bakes = [one for one in every if one.kind == do.BAKE]
+        renewed = [one for one in found.actions if one.cause in (do.AGE, do.DRIFT)]
+        seen = self.bake()
+        if len(bakes) > 1 or (renewed and (bakes or (seen and seen.running))):
+            self.problems.append("nodes are renewed before the new image is there")
+        if bakes and self.most is not None and self.instances + len(self._coming(found)) >= self.most:
+            self.problems.append("there is no room for the node of a bake")
         names = [one.minion_id for one in every if one.minion_id]
         if len(names) != len(set(names)):
             self.problems.append("a node has two actions")
@@ -189,10 +269,14 @@ class World:
             self.problems.append(f"{len(going)} nodes are taken away at once, and at_once is {at_once}")
         self._check_changes(found)
 
+    def _coming(self, found: Plan) -> list[do.Action]:
+        """Return the nodes that a plan creates for good."""
+        return [one for one in found.actions if one.kind == do.CREATE]
+
     def _check_changes(self, found: Plan) -> None:
         most = self.spec.settings.limits.changes_per_hour
         recent = [at for at in self.changes if at > self.now - HOUR]
-        counted = sum(one.cause != do.VANISHED for one in found.actions)
+        counted = sum(one.cause not in (do.VANISHED, do.IMAGE) for one in found.actions)
         if most is not None and counted and counted + len(recent) > most:
             self.problems.append(f"{counted} changes after {len(recent)} in the hour, and {most} are allowed")
 

@@ -273,6 +273,19 @@ def test_a_fleet_that_failed_has_the_reasons_and_what_was_done(version: int) -> 
     assert outcome.comment.splitlines() == ["web is blocked: no", "c: no room", "created: b"]
 
 
+@pytest.mark.parametrize("version", [1, 2])
+def test_the_image_that_a_fleet_made_is_a_change(version: int) -> None:
+    bakes = {"app": {"result": True, "image": "i-1"}, "db": {"result": False, "error": "no room"}}
+    outcome = applied({"web": a_fleet()}, more={"nodes": {}, "bakes": bakes}, version=version)
+    assert (outcome.result, outcome.changes) == (True, {"baked": {"app": "i-1"}})
+    assert outcome.comment.splitlines() == ["web is steady, 2 of 2 nodes ready", "baked: app"]
+
+
+def test_a_planned_bake_is_no_node() -> None:
+    outcome = applied({"web": a_fleet("changing", actions=[action("bake")])}, test=True)
+    assert outcome.comment == "web would change: an image to bake"
+
+
 def test_a_test_of_a_fleet_returns_its_plan() -> None:
     plan = a_fleet("changing", actions=[action("create"), action("create")], following=[action("replace", "a")])
     outcome = applied({"web": plan}, test=True)

@@ -17,6 +17,10 @@ DESTROY = {
     "action": "destroy", "minion_id": "app-2.example.com", "region": "nyc3", "cause": "ttl",
     "reason": "its ttl has ended", "before": {"USD": 6.0},
 }  # fmt: skip
+BAKE = {
+    "action": "bake", "minion_id": None, "region": "nyc3", "cause": "image",
+    "reason": "the newest image, hart-app-1, is 8d old, and bake_after is 7d",
+}  # fmt: skip
 WEB: dict[str, Any] = {
     "state": "changing", "why": "", "role": "app", "provider": "do", "regions": ["nyc3", "fra1"], "wanted": 4,
     "nodes": {"ready": 3, "coming": 0, "silent": 1, "stopped": 0, "gone": 0},
@@ -61,6 +65,10 @@ FLEETS = [
         problems=["ci is blocked: do: no answer"],
     ),
     doc("apply", fleets={"web": STEADY}, nodes={}),
+    doc("plan", fleets={"web": {**WEB, "actions": [BAKE], "following": [], "later": [{**BAKE, "why": "held"}]}}),
+    doc(
+        "apply", fleets={"web": STEADY}, nodes={}, bakes={"app": {"result": True, "image": "i-1", "name": "hart-app-2"}}
+    ),
     doc("apply", fleets={"web": WEB}),
     doc("fleets", fleets={"web": WEB, "ci": BLOCKED}),
     doc("hold", fleets={"web": {"result": True, "state": "held"}}),

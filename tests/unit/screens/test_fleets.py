@@ -2,9 +2,13 @@
 
 from __future__ import annotations
 
+from typing import Any
+
+import pytest
+
 from hart_salt.screens.draw import draw
 from hart_salt.screens.paper import Paper
-from tests.unit.screens.documents import BLOCKED, STEADY, WEB, doc
+from tests.unit.screens.documents import BAKE, BLOCKED, READY, STEADY, WEB, doc
 
 
 def lines(text: str, start: str) -> list[list[str]]:
@@ -42,6 +46,24 @@ def test_what_an_apply_left_is_not_called_now() -> None:
     drawn = draw(doc("apply", fleets={"web": WEB}, nodes={}), Paper(80))
     assert "web, left to do:" in drawn
     assert "web, now:" not in drawn
+
+
+def test_a_bake_stands_in_a_plan_as_an_image_and_not_as_a_node() -> None:
+    drawn = draw(doc("plan", fleets={"web": {**STEADY, "actions": [BAKE]}}), Paper(160))
+    row = " ".join(next(line for line in drawn.splitlines() if "(new image)" in line).split())
+    assert row == "* (new image) nyc3 the newest image, hart-app-1, is 8d old, and bake_after is 7d"
+    assert "1 change for now. Nothing was changed." in drawn
+
+
+@pytest.mark.parametrize(
+    ("entry", "line"),
+    [({"result": True, "image": "i-1", "name": "app-2"}, "The role app was baked: its newest image is app-2."),
+     ({"result": True, "image": "i-1"}, "The role app was baked: its newest image is i-1."),
+     ({"result": False, "error": "no capacity"}, "The role app was not baked.")],
+)  # fmt: skip
+def test_what_was_baked_is_shown_after_what_was_done_with_nodes(entry: dict[str, Any], line: str) -> None:
+    drawn = draw(doc("apply", fleets={"web": STEADY}, nodes={"app-3": READY}, bakes={"app": entry}), Paper(120))
+    assert drawn.index("app-3") < drawn.index(line) < drawn.index("web")
 
 
 def test_reasons_are_whole_on_a_narrow_terminal() -> None:
