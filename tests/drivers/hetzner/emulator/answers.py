@@ -184,9 +184,11 @@ def firewall(world: World, it: Firewall) -> dict[str, Any]:
 def snapshot(it: Snapshot) -> dict[str, Any]:
     """Return an image of the project as JSON; it has a description and no name."""
     system = catalog.system_images()[0]
+    made_of = {"id": it.server[0], "name": it.server[1]} if it.server else None
     return {**system, "id": it.id, "type": "snapshot", "status": it.status, "name": None, "rapid_deploy": False,
-            "description": it.description, "image_size": 2.3, "architecture": it.architecture,
-            "created": iso(it.created)}  # fmt: skip
+            "description": it.description, "image_size": 2.3 if it.status == "available" else None,
+            "disk_size": it.disk, "architecture": it.architecture, "created": iso(it.created), "created_from": made_of,
+            "labels": dict(it.labels), "protection": {"delete": it.protected}}  # fmt: skip
 
 
 def action(world: World, it: Action) -> dict[str, Any]:

@@ -94,4 +94,4 @@ def system_images() -> list[dict[str, Any]]:
 
 def pricing() -> dict[str, Any]:
     """Return the pricing document, limited to the fields that our client reads."""
-    return {"currency": CURRENCY, "vat_rate": f"{VAT * 100:.6f}"}
+    return {"currency": CURRENCY, "vat_rate": f"{VAT * 100:.6f}", "image": {"price_per_gb_month": _both(0.0119)}}

@@ -11,7 +11,7 @@ from collections.abc import Iterable
 from typing import Any
 
 from hart_salt.drivers.hetzner.rights import RIGHTS
-from tests.drivers.hetzner.emulator import answers, form, project, routes, servers
+from tests.drivers.hetzner.emulator import answers, form, images, project, routes, servers
 from tests.drivers.hetzner.emulator.answers import Refusal
 from tests.drivers.hetzner.emulator.limits import Limits
 from tests.drivers.hetzner.emulator.state import Server, Settings, State, World
@@ -20,7 +20,7 @@ from tests.emulation.http import Answer, Request
 from tests.emulation.stateful import StatefulEmulator, bearer
 
 #: modules whose import registers their routes
-HANDLERS = (project, servers)
+HANDLERS = (images, project, servers)
 #: has the length and letters of the vendor's tokens; nothing else about it is real
 TOKEN = "abcdefghijklmnopqrstuvwxyzABCDEF" + "GHIJKLMNOPQRSTUVWXYZ0123456789ab"
 
@@ -54,13 +54,15 @@ class Hetzner(StatefulEmulator[State, Settings]):
     def clear(self) -> None:
         """Remove everything but the servers, including what the methods below made."""
         state = self.state
-        for things in (state.keys, state.networks, state.firewalls, state.snapshots, state.actions, state.mails):
+        for snapshot in list(state.snapshots.values()):
+            images.forget(self._world, snapshot)
+        for things in (state.keys, state.networks, state.firewalls, state.actions, state.mails):
             things.clear()
 
     def add_snapshot(self, name: str, architecture: str = "x86") -> int:
         """Add a snapshot of the project and return its id."""
         with self.lock:
-            return project.add_snapshot(self._world, name, architecture).id
+            return images.add_snapshot(self._world, name, architecture).id
 
     def add_network(self, name: str, *zones: str) -> int:
         """Add a private network with subnets in those network zones, and return its id."""

@@ -8,7 +8,7 @@ from tests.drivers.hetzner.emulator import answers, catalog, form
 from tests.drivers.hetzner.emulator.answers import Refusal, invalid
 from tests.drivers.hetzner.emulator.routes import ROUTER, body_of, route, text
 from tests.drivers.hetzner.emulator.servers import selects
-from tests.drivers.hetzner.emulator.state import Firewall, Key, Network, Snapshot, World
+from tests.drivers.hetzner.emulator.state import Firewall, Key, Network, World
 from tests.emulation.http import Answer, Request
 
 # the catalogue
@@ -17,13 +17,13 @@ from tests.emulation.http import Answer, Request
 @route("GET", "/locations")
 def list_locations(world: World, request: Request) -> Answer:
     """List all locations."""
-    return _named(world, request, "locations", catalog.locations())
+    return named(world, request, "locations", catalog.locations())
 
 
 @route("GET", "/server_types")
 def list_server_types(world: World, request: Request) -> Answer:
     """List all server types, with the price of each in each location."""
-    return _named(world, request, "server_types", catalog.server_types(world.settings.sold_out))
+    return named(world, request, "server_types", catalog.server_types(world.settings.sold_out))
 
 
 @route("GET", "/pricing")
@@ -32,17 +32,7 @@ def pricing(world: World, request: Request) -> Answer:
     return Answer(200, {"pricing": catalog.pricing()})
 
 
-@route("GET", "/images")
-def list_images(world: World, request: Request) -> Answer:
-    """List the distributions and the images of the project."""
-    images = [*catalog.system_images(), *map(answers.snapshot, world.state.snapshots.values())]
-    for name in ("type", "architecture", "status"):
-        wanted = request.query.get(name)
-        images = [it for it in images if not wanted or it[name] in wanted]
-    return _named(world, request, "images", images)
-
-
-def _named(world: World, request: Request, field: str, things: list[dict[str, Any]]) -> Answer:
+def named(world: World, request: Request, field: str, things: list[dict[str, Any]]) -> Answer:
     """Return one page of a list, filtered by name and, for resources with labels, by label selector."""
     name, selector = request.first("name"), request.first("label_selector") or ""
     shown = [it for it in things if name in (None, it["name"]) and selects(selector, it.get("labels") or {})]
@@ -64,7 +54,7 @@ ROUTER.deletes("/ssh_keys", "keys", _key)
 @route("GET", "/ssh_keys")
 def list_keys(world: World, request: Request) -> Answer:
     """List the SSH keys, filtered by name and label."""
-    return _named(world, request, "ssh_keys", [answers.key(it) for it in world.state.keys.values()])
+    return named(world, request, "ssh_keys", [answers.key(it) for it in world.state.keys.values()])
 
 
 @route("POST", "/ssh_keys")
@@ -86,13 +76,13 @@ def add_key(world: World, request: Request) -> Answer:
     return Answer(201, {"ssh_key": answers.key(made)})
 
 
-# networks, firewalls, snapshots, actions
+# networks, firewalls, actions
 
 
 @route("GET", "/networks")
 def list_networks(world: World, request: Request) -> Answer:
     """List the networks."""
-    return _named(world, request, "networks", [answers.network(world, it) for it in world.state.networks.values()])
+    return named(world, request, "networks", [answers.network(world, it) for it in world.state.networks.values()])
 
 
 @route("POST", "/networks")
@@ -113,7 +103,7 @@ def new_network(world: World, name: str, zones: list[str]) -> Network:
 @route("GET", "/firewalls")
 def list_firewalls(world: World, request: Request) -> Answer:
     """List the firewalls."""
-    return _named(world, request, "firewalls", [answers.firewall(world, it) for it in world.state.firewalls.values()])
+    return named(world, request, "firewalls", [answers.firewall(world, it) for it in world.state.firewalls.values()])
 
 
 @route("POST", "/firewalls")
@@ -122,13 +112,6 @@ def create_firewall(world: World, request: Request) -> Answer:
     made = Firewall(next(world.ids), text(body_of(request), "name"), world.clock())
     world.state.firewalls[made.id] = made
     return Answer(201, {"firewall": answers.firewall(world, made), "actions": []})
-
-
-def add_snapshot(world: World, description: str, architecture: str = "x86") -> Snapshot:
-    """Add an image of the project and return it."""
-    made = Snapshot(next(world.ids), description, architecture, world.clock())
-    world.state.snapshots[made.id] = made
-    return made
 
 
 @route("GET", "/actions/{}")

@@ -43,7 +43,7 @@ def _plan(world: World, data: dict[str, Any]) -> dict[str, Any]:
     place = _one(catalog.locations(), data.get("location") or "fsn1", "location")
     if place["name"] not in [it["location"] for it in kind["prices"]]:
         raise invalid("location", "unsupported location for server type")
-    image = _image(world, data["image"], kind["architecture"])
+    image = _image(world, data["image"], kind["architecture"], kind["disk"])
     keys = [_one(map(answers.key, state.keys.values()), one, "ssh_keys")["id"] for one in data.get("ssh_keys") or []]
     firewalls = [one["firewall"] for one in data.get("firewalls") or []]
     for one in firewalls:
@@ -68,7 +68,7 @@ def _one(things: Any, wanted: str | int, field: str) -> Mapping[str, Any]:
     raise invalid(field)
 
 
-def _image(world: World, wanted: str | int, architecture: str) -> dict[str, Any]:
+def _image(world: World, wanted: str | int, architecture: str, disk: int) -> dict[str, Any]:
     """Return an image; of several with the name, the one for the server type's architecture."""
     images = [*catalog.system_images(), *map(answers.snapshot, world.state.snapshots.values())]
     named = [it for it in images if str(wanted) in (str(it["id"]), it["name"])]
@@ -77,6 +77,8 @@ def _image(world: World, wanted: str | int, architecture: str) -> dict[str, Any]
         raise Refusal(404, "image not found", "not_found")
     if not fitting or fitting[0]["status"] != "available":
         raise invalid("image", "image architecture does not fit the server type")
+    if fitting[0]["disk_size"] > disk:
+        raise invalid("image", "image disk is bigger than server type disk")
     return fitting[0]
 
 
@@ -173,7 +175,7 @@ def delete_server(world: World, request: Request, server_id: str) -> Answer:
     if it.is_protected(world.clock()):
         raise Refusal(403, "server deletion is protected", "protected")
     locked = it.deleted_at is not None or world.clock() < it.created + world.settings.locked_for
-    if it.refuse_delete or locked:
+    if it.refuse_delete or locked or it.is_busy():
         it.refuse_delete = max(0, it.refuse_delete - 1)
         raise Refusal(423)
     if it.ignore_delete:
@@ -197,7 +199,7 @@ def change_protection(world: World, request: Request, server_id: str) -> Answer:
 @route("POST", "/servers/{}/actions/shutdown")
 def shut_down(world: World, request: Request, server_id: str) -> Answer:
     """Ask the operating system to shut down; the action is over once it was asked."""
-    it = _free(world, server_id)
+    it = free(world, server_id)
     ignored = world.settings.ignores_shutdown
     return _acted(world, "shutdown_server", it, None if ignored else lambda: _turn(world, it, "off"))
 
@@ -205,14 +207,14 @@ def shut_down(world: World, request: Request, server_id: str) -> Answer:
 @route("POST", "/servers/{}/actions/poweroff")
 def power_off(world: World, request: Request, server_id: str) -> Answer:
     """Cut the power of a server."""
-    it = _free(world, server_id)
+    it = free(world, server_id)
     return _acted(world, "stop_server", it, lambda: _turn(world, it, "off"))
 
 
 @route("POST", "/servers/{}/actions/poweron")
 def power_on(world: World, request: Request, server_id: str) -> Answer:
     """Start a server; its status follows from its times again."""
-    it = _free(world, server_id)
+    it = free(world, server_id)
     return _acted(world, "start_server", it, lambda: _turn(world, it, ""))
 
 
@@ -220,7 +222,7 @@ def power_on(world: World, request: Request, server_id: str) -> Answer:
 @route("POST", "/servers/{}/actions/reset")
 def restart(world: World, request: Request, server_id: str) -> Answer:
     """Restart a server, by its operating system or by its power switch."""
-    it = _free(world, server_id)
+    it = free(world, server_id)
     it.reboots += 1
     return _acted(world, "reboot_server", it, lambda: world.machines.restart(str(it.id)))
 
@@ -228,7 +230,7 @@ def restart(world: World, request: Request, server_id: str) -> Answer:
 @route("POST", "/servers/{}/actions/change_type")
 def change_type(world: World, request: Request, server_id: str) -> Answer:
     """Change the type of a server that is off; its disk grows only if ``upgrade_disk`` is true."""
-    it, data = _free(world, server_id), body_of(request)
+    it, data = free(world, server_id), body_of(request)
     kind = _one(catalog.server_types(), data.get("server_type", ""), "server_type")
     if it.status != "off":
         raise Refusal(422, "server must be stopped", "server_not_stopped")
@@ -246,7 +248,7 @@ def change_type(world: World, request: Request, server_id: str) -> Answer:
     return _acted(world, "change_server_type", it, None if error else change, error)
 
 
-def _free(world: World, server_id: str) -> Server:
+def free(world: World, server_id: str) -> Server:
     """Return a server on which no action is in progress."""
     it = server_of(world, server_id)
     if it.is_busy():

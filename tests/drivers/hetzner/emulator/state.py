@@ -26,6 +26,8 @@ class Settings(world.Settings):
     burst: int | None = 3600
     #: whether a 429 has Retry-After
     sends_retry_after: bool = False
+    #: a snapshot cannot be deleted until it is available
+    keeps_creating: bool = False
     #: server types that are out of stock everywhere, in lists and in creates
     sold_out: tuple[str, ...] = ()
     #: server types that are out of stock only in creates
@@ -73,6 +75,14 @@ class Snapshot:
     architecture: str
     created: float
     status: str = "available"
+    labels: dict[str, str] = field(default_factory=dict)
+    #: GB of its disk
+    disk: int = 5
+    #: the server that it is made of, and when that is done
+    server: tuple[int, str] | None = None
+    done_at: float = 0.0
+    #: whether it cannot be deleted
+    protected: bool = False
 
 
 @dataclass
@@ -144,7 +154,8 @@ class State:
             "servers": self.servers, "SSH keys": self.keys, "networks": self.networks, "firewalls": self.firewalls,
         }  # fmt: skip
         left = {kind: sorted(it.name for it in things.values()) for kind, things in made.items()}
-        return {**left, "mails": list(self.mails)}
+        images = sorted(it.description for it in self.snapshots.values() if it.server)
+        return {**left, "images": images, "mails": list(self.mails)}
 
 
 @dataclass
@@ -158,6 +169,9 @@ class World(world.World):
     def tick(self) -> None:
         """Bring the state up to date: remove servers whose deletion is over."""
         self.happen(self.state.servers)
+        for snapshot in self.state.snapshots.values():
+            if snapshot.server and snapshot.status == "creating" and self.clock() >= snapshot.done_at:
+                snapshot.status = "unavailable" if self.settings.fails_image else "available"
         for server in self.over(self.state.servers):
             del self.state.servers[server.id]
 

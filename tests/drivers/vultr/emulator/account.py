@@ -1,4 +1,4 @@
-"""The account, its keys, scripts and snapshots, and the catalogue."""
+"""The account, its keys and scripts, and the catalogue."""
 
 from __future__ import annotations
 
@@ -7,7 +7,7 @@ from tests.drivers.vultr.emulator import catalog as catalogue
 from tests.drivers.vultr.emulator.answers import Refusal
 from tests.drivers.vultr.emulator.create import stock
 from tests.drivers.vultr.emulator.routes import ROUTER, body_of, route, text
-from tests.drivers.vultr.emulator.state import Key, Script, Snapshot, World
+from tests.drivers.vultr.emulator.state import Key, Script, World
 from tests.emulation.http import Answer, Request
 
 NAME_LIMIT = 128  #: a longer name is truncated without an error (tent, 3.10)
@@ -116,31 +116,3 @@ def add_script(world: World, request: Request) -> Answer:
     made = Script(world.uuid(), text(data, "name"), data.get("type") or "boot", text(data, "script"), world.clock())
     world.state.scripts[made.id] = made
     return Answer(201, {"startup_script": answers.script(made)})
-
-
-# snapshots
-
-
-def _snapshot(world: World, snapshot_id: str) -> Snapshot:
-    return answers.found(world.state.snapshots, snapshot_id, "snapshot ID")
-
-
-ROUTER.lists("/snapshots", "snapshots", lambda world, it: answers.snapshot(it), by="description")
-ROUTER.shows("/snapshots", "snapshot", _snapshot, lambda world, it: answers.snapshot(it))
-ROUTER.deletes("/snapshots", "snapshots", _snapshot)
-
-
-@route("POST", "/snapshots")
-def create_snapshot(world: World, request: Request) -> Answer:
-    """Create a snapshot and answer 201. A snapshot of a real instance would take half an hour."""
-    data = body_of(request)
-    of = answers.found(world.state.instances, text(data, "instance_id"), "instance ID")
-    made = add_snapshot(world, str(data.get("description") or ""), of.os_id)
-    return Answer(201, {"snapshot": {**answers.snapshot(made), "status": "pending"}})
-
-
-def add_snapshot(world: World, description: str, os_id: int) -> Snapshot:
-    """Add an image of the account and return it."""
-    made = Snapshot(world.uuid(), description, os_id, world.clock())
-    world.state.snapshots[made.id] = made
-    return made

@@ -147,11 +147,16 @@ def _v6(it: Instance, host: str) -> str:
 
 def _server_status(world: World, it: Instance) -> str:
     now = world.clock()
-    if it.deleted_at is not None or now < it.created + world.settings.locked_for:
+    if it.deleted_at is not None or now < it.created + world.settings.locked_for or is_saved(world, it):
         return "locked"
     if not it.is_active(now):
         return "none"
     return "ok" if now >= it.active_at + world.settings.ok_after else "installingbooting"
+
+
+def is_saved(world: World, it: Instance) -> bool:
+    """Return whether a snapshot of an instance is in the making."""
+    return any(one.instance_id == it.id and one.status == "pending" for one in world.state.snapshots.values())
 
 
 def key(it: Key) -> dict[str, Any]:
@@ -171,8 +176,9 @@ def snapshot(it: Snapshot) -> dict[str, Any]:
         "id": it.id,
         "date_created": iso(it.created),
         "description": it.description,
-        "size": 10 * 2**30,
-        "compressed_size": 2**30,
+        # A pending snapshot has the size 0 (apache/libcloud, fixtures/vultr_v2/ex_create_snapshot.json).
+        "size": it.disk * 2**30 if it.status == "complete" else 0,
+        "compressed_size": 2**30 if it.status == "complete" else 0,
         "status": it.status,
         "os_id": it.os_id,
         "app_id": 0,

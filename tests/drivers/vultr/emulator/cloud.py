@@ -20,6 +20,7 @@ from tests.drivers.vultr.emulator import answers, routes, schema
 from tests.drivers.vultr.emulator import create as vultr_create
 from tests.drivers.vultr.emulator import instances as vultr_instances
 from tests.drivers.vultr.emulator import network as vultr_network
+from tests.drivers.vultr.emulator import snapshots as vultr_snapshots
 from tests.drivers.vultr.emulator.answers import Refusal
 from tests.drivers.vultr.emulator.limits import Limits
 from tests.drivers.vultr.emulator.state import Instance, Settings, State, World
@@ -29,7 +30,7 @@ from tests.emulation.schema import against, against_answer
 from tests.emulation.stateful import StatefulEmulator, bearer
 
 #: modules whose import registers their routes
-HANDLERS = (vultr_account, vultr_addresses, vultr_create, vultr_instances, vultr_network)
+HANDLERS = (vultr_account, vultr_addresses, vultr_create, vultr_instances, vultr_network, vultr_snapshots)
 #: length and letters of a real key; everything else about it is invented
 TOKEN = "ABCDEFGHIJKLMNOP" + "QRSTUVWXYZ0123456789"
 #: calls that need no key (description: ``security: []``)
@@ -64,14 +65,16 @@ class Vultr(StatefulEmulator[State, Settings]):
     def clear(self) -> None:
         """Remove everything but the instances, including what ``add_vpc`` and ``add_snapshot`` made."""
         state = self.state
-        for things in (state.keys, state.scripts, state.snapshots, state.vpcs, state.groups, state.reserved):
+        for snapshot in list(state.snapshots.values()):
+            vultr_snapshots.forget(self._world, snapshot)
+        for things in (state.keys, state.scripts, state.vpcs, state.groups, state.reserved):
             things.clear()
         state.mails.clear()
 
     def add_snapshot(self, name: str) -> str:
         """Add a snapshot of the account and return its id."""
         with self.lock:
-            return vultr_account.add_snapshot(self._world, name, DEBIAN_12).id
+            return vultr_snapshots.add_snapshot(self._world, name, DEBIAN_12).id
 
     def add_vpc(self, description: str, region: str, *, gateway: bool = False) -> str:
         """Add a VPC, with a NAT gateway if ``gateway`` is true, and return its id."""
@@ -131,6 +134,7 @@ class Vultr(StatefulEmulator[State, Settings]):
             "keys": [answers.key(it) for it in state.keys.values()],
             "vpcs": [answers.vpc(it) for it in state.vpcs.values()],
             "reserved": [answers.reserved(it) for it in state.reserved.values()],
+            "snapshots": [answers.snapshot(it) for it in state.snapshots.values()],
             "groups": [answers.group(world, it) for it in state.groups.values()],
         }
 

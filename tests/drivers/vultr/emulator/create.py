@@ -103,6 +103,8 @@ def _source(world: World, data: dict[str, Any]) -> dict[str, Any]:
         snapshot: Snapshot | None = world.state.snapshots.get(data["snapshot_id"])
         if snapshot is None or snapshot.status != "complete":
             raise Refusal(400, "Invalid snapshot_id.")
+        if snapshot.disk > catalogue.plan(data["plan"])["disk"]:
+            raise Refusal(400, "The plan is too small for this snapshot.")  # the real text is not known
         return {"os_id": SNAPSHOT_OS, "snapshot": snapshot}
     if len(given) == 1:
         raise Refusal(400, f"The test cloud boots nothing by {given[0]}.")

@@ -48,13 +48,18 @@ def delete_instance(world: World, request: Request, instance_id: str) -> Answer:
     if it.refuse_delete:
         it.refuse_delete -= 1
         raise Refusal(500, LOCKED)
-    if world.clock() < it.created + world.settings.locked_for:
+    if is_locked(world, it):
         raise Refusal(500, LOCKED)
     if it.ignore_delete:
         it.ignore_delete -= 1
         return Answer(204)
     world.remove(it)
     return Answer(204)
+
+
+def is_locked(world: World, it: Instance) -> bool:
+    """Return whether another action on an instance is in progress. That a snapshot is one is an assumption."""
+    return world.clock() < it.created + world.settings.locked_for or answers.is_saved(world, it)
 
 
 @route("PATCH", "/instances/{}")

@@ -36,6 +36,8 @@ INSTANCE = {
 }
 #: plans.go: Plan; costs are no longer whole dollars
 PLAN = {"monthly_cost": NUMBER}
+#: snapshot.go: Snapshot
+SNAPSHOT = {"compressed_size": {"type": "integer"}}
 #: reserved_ip.go: ReservedIP
 RESERVED = {
     "id": TEXT, "region": TEXT, "ip_type": TEXT, "subnet": TEXT, "subnet_size": {"type": "integer"}, "label": TEXT,
@@ -56,7 +58,11 @@ def find() -> Description | None:
     for method, status in (("get", "200"), ("patch", "202")):
         _add(_answer(paths["/instances/{instance-id}"][method], status)["instance"]["properties"], INSTANCE)
     _add(_answer(paths["/plans"]["get"], "200")["plans"]["items"]["properties"], PLAN)
+    one, several = paths["/snapshots"]["post"], paths["/snapshots"]["get"]
+    _add(_answer(one, "201")["snapshot"]["properties"], SNAPSHOT)
+    _add(_answer(several, "200")["snapshots"]["items"]["properties"], SNAPSHOT)
     paths.update(_addresses())
+    paths["/snapshots/{snapshot-id}"] = _snapshot(_answer(one, "201"))
     return Description({f"/v2{path}": methods for path, methods in paths.items()})
 
 
@@ -90,6 +96,17 @@ def _addresses() -> dict[str, Any]:
         "/reserved-ips/{reserved-ip}/detach": {"post": none},
         "/instances/{instance-id}/ipv4/{ipv4}": {"delete": none},
         "/instances/{instance-id}/vpcs/detach": {"post": {"requestBody": _json(_object("vpc_id")), **none}},
+    }
+
+
+def _snapshot(properties: Mapping[str, Any]) -> dict[str, Any]:
+    """Return the calls for one snapshot that the subset at hand lacks (description, snapshot.go)."""
+    one = {"type": "object", "properties": dict(properties), "required": ["snapshot"]}
+    none: dict[str, Any] = {"responses": {"204": {}}}
+    return {
+        "get": {"responses": {"200": _json(one)}},
+        "put": {"requestBody": _json(_object("description")), **none},
+        "delete": none,
     }
 
 

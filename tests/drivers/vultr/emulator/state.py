@@ -40,6 +40,10 @@ class Settings(world.Settings):
     sold_out: tuple[str, ...] = ()
     #: filter tags case-sensitively, while Vultr ignores case
     case_matters: bool = False
+    #: characters of a snapshot's description that are kept, if longer ones are truncated as names are; None: all
+    description_limit: int | None = None
+    #: a snapshot cannot be deleted until it is complete
+    keeps_pending: bool = False
     #: accept an ``os_id`` that is a string. The description does not allow it; a widely used client sends it.
     tolerate_text: bool = False
 
@@ -73,7 +77,12 @@ class Snapshot:
     description: str
     os_id: int
     created: float
+    #: GB of its disk
+    disk: int = 10
     status: str = "complete"
+    #: the instance that it is made of, and when that is done
+    instance_id: str = ""
+    done_at: float = 0.0
 
 
 @dataclass
@@ -178,6 +187,7 @@ class State:
         return {
             "instances": sorted(it.label for it in self.instances.values()),
             "SSH keys": sorted(it.name for it in self.keys.values()),
+            "images": sorted(it.description for it in self.snapshots.values() if it.instance_id),
             "startup scripts": sorted(it.name for it in self.scripts.values()),
             "VPCs": sorted(it.description for it in self.vpcs.values()),
             "firewall groups": sorted(it.description for it in self.groups.values()),
@@ -198,6 +208,10 @@ class World(world.World):
         """Update the state to the current time: remove deleted instances."""
         now = self.clock()
         self.happen(self.state.instances)
+        for snapshot in self.state.snapshots.values():
+            if snapshot.instance_id and snapshot.status == "pending" and now >= snapshot.done_at:
+                # No status of a failure is documented.
+                snapshot.status = "failed" if self.settings.fails_image else "complete"
         for instance in self.over(self.state.instances):
             del self.state.instances[instance.id]
             for one in self.state.reserved.values():
