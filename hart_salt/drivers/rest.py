@@ -167,6 +167,10 @@ class JsonApi(Api):
         """Set fields, which is idempotent. Retry like ``get``."""
         self._repeated(lambda: self._ask(self.change_method, path, dict(body)))
 
+    def replace(self, path: str, body: Mapping[str, Any]) -> None:
+        """Set all fields that a resource can change, with PUT. Retry like ``get``."""
+        self._repeated(lambda: self._ask("PUT", path, dict(body)))
+
     def _pages(self, path: str, field: str, query: Mapping[str, str]) -> list[dict[str, Any]]:
         found: list[dict[str, Any]] = []
         asked: list[Mapping[str, Any]] = [{}]

@@ -47,6 +47,7 @@ _HINTS: Mapping[str, str] = {
     "protected": "; salt-run hart.unprotect removes the protection of a node's server",
     "token_readonly": "; create a token that can read and write in Hetzner's console under Security, API tokens",
 }
+_IMAGE_HINT = "; turn off the protection of the image in Hetzner's console"
 
 
 class Api(rest.JsonApi):
@@ -110,4 +111,5 @@ def _text(response: requests.Response, facts: Mapping[str, Any], code: str) -> s
     names = [str(one["name"]) for one in listed if isinstance(one, dict) and one.get("name")]
     message = ": ".join(filter(None, [str(facts.get("message") or response.reason or "no message"), ", ".join(names)]))
     request = response.headers.get("X-Correlation-Id")
-    return f"{rest.text_of(VENDOR, response, message, code, request)}{_HINTS.get(code, '')}"
+    hint = _IMAGE_HINT if code == "protected" and "/images/" in str(response.request.url) else _HINTS.get(code, "")
+    return f"{rest.text_of(VENDOR, response, message, code, request)}{hint}"

@@ -15,6 +15,7 @@ from hart_salt.config.schema import Provider, Schema
 from hart_salt.drivers import tags as reports
 from hart_salt.drivers.catalog import readable
 from hart_salt.drivers.hetzner import protection, rules
+from hart_salt.drivers.hetzner.images import HetznerImages
 from hart_salt.drivers.hetzner.power import HetznerPower
 from hart_salt.drivers.hetzner.rules import IMAGES
 from hart_salt.drivers.hetzner.settings import SCHEMA as SCHEMA
@@ -22,13 +23,14 @@ from hart_salt.drivers.hetzner.settings import Account as Account
 from hart_salt.drivers.hetzner.settings import Options as Options
 from hart_salt.drivers.power import Powered
 from hart_salt.drivers.rest_driver import KeyedRestDriver, Report
-from hart_salt.model import UNKNOWN, Access, Check, Image, Instance, MasterInfo, Node, Region, Size
+from hart_salt.drivers.rest_images import Imaged
+from hart_salt.model import UNKNOWN, Access, Check, Image, Instance, MasterInfo, Node, Price, Region, Size
 
 #: a migrating server runs; hart waits for a server with any other status, such as ``unknown`` (docs)
 STATES = {"running": "running", "migrating": "running", "stopping": "stopped", "off": "stopped", "deleting": "gone"}
 
 
-class Hetzner(Powered, KeyedRestDriver):
+class Hetzner(Powered, Imaged, KeyedRestDriver):
     """One project at Hetzner Cloud. Without an SSH key in the create call, it mails root's password to its owner."""
 
     schema: ClassVar[Schema] = SCHEMA
@@ -41,6 +43,7 @@ class Hetzner(Powered, KeyedRestDriver):
     def __init__(self, provider: Provider, master: MasterInfo, sleep: Callable[[float], None] = time.sleep) -> None:
         super().__init__(provider, master, sleep)
         self._power = HetznerPower(lambda: self._api, self.instance, sleep)
+        self._images = HetznerImages(lambda: self._api, master.owner, sleep)
 
     def _client(self) -> Callable[..., Any]:
         from hart_salt.drivers.hetzner.client import Api
@@ -148,9 +151,18 @@ class Hetzner(Powered, KeyedRestDriver):
 
         Prices do not include a public IPv4 address. Without a region, the price is the lowest of all locations.
         """
-        currency = self._answers.once("pricing", lambda: self._api.get("pricing", "pricing").get("currency"))
+        currency = self._pricing().get("currency")
         types = (it for it in self._known("server_types") if region is None or region in rules.places(it))
         return readable(types, lambda one: rules.size(one, region, currency))
+
+    def _pricing(self) -> Mapping[str, Any]:
+        """Return the prices of the project. This driver object requests them once."""
+        found: Mapping[str, Any] = self._answers.once("pricing", lambda: self._api.get("pricing", "pricing"))
+        return found
+
+    def image_price(self, region: str) -> Price | None:
+        """Return the price in the project's currency, which is the same in all locations."""
+        return rules.image_price(self._pricing())
 
     def images(self, region: str | None) -> Sequence[Image]:
         """Return the distributions that the bootstrap supports, by code name, and the project's snapshots."""

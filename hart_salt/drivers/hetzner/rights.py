@@ -6,7 +6,7 @@ Source: docs.hetzner.cloud, and its error code ``token_readonly``: a read-only t
 
 from __future__ import annotations
 
-from hart_salt.drivers.rights import ALWAYS, IMPORTS, POWER, PROTECTION, Rights, Use
+from hart_salt.drivers.rights import ALWAYS, BAKES, IMPORTS, POWER, PROTECTION, Rights, Use
 
 _READ = ("Read",)
 _WRITE = ("Read & Write",)
@@ -48,6 +48,15 @@ RIGHTS = Rights(
                 "POST /servers/{}/actions/reset": _WRITE,
                 "POST /servers/{}/actions/change_type": _WRITE,
                 "GET /actions/{}": _READ,
+            },
+        ),
+        Use(
+            BAKES,
+            {
+                "POST /servers/{}/actions/create_image": _WRITE,
+                "GET /images/{}": _READ,
+                "PUT /images/{}": _WRITE,
+                "DELETE /images/{}": _WRITE,
             },
         ),
         Use(PROTECTION, {"POST /servers/{}/actions/change_protection": _WRITE}),

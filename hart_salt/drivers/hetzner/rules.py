@@ -14,12 +14,14 @@ from hart_salt.base.errors import InvalidRequest
 from hart_salt.base.text import suggestion
 from hart_salt.drivers import limits, tags
 from hart_salt.drivers.catalog import number, objects, required
-from hart_salt.model import Image, Node, Region, Size
+from hart_salt.model import Image, Node, Price, Region, Size
 
 IMAGES = {
     "bookworm": "debian-12", "trixie": "debian-13",
     "jammy": "ubuntu-22.04", "noble": "ubuntu-24.04", "resolute": "ubuntu-26.04",
 }  # fmt: skip
+#: Debian's names of architectures by Hetzner's
+ARCHITECTURES = {"x86": "amd64", "arm": "arm64"}
 #: names of labels can have a prefix, and values can be empty (hcloud-python, helpers/labels.py)
 PREFIX = re.compile(r"[a-z0-9A-Z]([-_.a-z0-9A-Z]{0,251}[a-z0-9A-Z])?")
 WORD = re.compile(r"[a-z0-9A-Z]([-_.a-z0-9A-Z]{0,61}[a-z0-9A-Z])?")
@@ -93,7 +95,7 @@ def size(facts: Thing, region: str | None, currency: str | None) -> Size:
         available=any(it.get("available") is not False for it in here) if here else not facts.get("deprecated"),
         description=", ".join(map(str, filter(None, kinds))),
         currency=currency or "EUR",
-        arch={"x86": "amd64", "arm": "arm64"}.get(str(facts.get("architecture")), ""),
+        arch=ARCHITECTURES.get(str(facts.get("architecture")), ""),
     )
 
 
@@ -101,6 +103,15 @@ def _price(one: Thing, region: str | None) -> float | None:
     """Return a type's price before tax in a location, or None if it is unknown or of another location."""
     net = number((one.get("price_monthly") or {}).get("net")) if region in (None, one.get("location")) else None
     return None if net is None else round(net, 2)
+
+
+def image_price(pricing: Thing) -> Price | None:
+    """Return what one GB of a snapshot costs in a month, before tax (docs: pricing); None if that is not known."""
+    prices = pricing.get("image")
+    price = prices.get("price_per_gb_month") if isinstance(prices, Mapping) else None
+    net = number(price.get("net")) if isinstance(price, Mapping) else None
+    currency = pricing.get("currency")
+    return None if net is None or not isinstance(currency, str) or not currency else Price(round(net, 6), currency)
 
 
 # objections

@@ -22,7 +22,8 @@ from hart_salt.drivers.capabilities import AddressSupport
 from hart_salt.drivers.catalog import number, objects, readable, required
 from hart_salt.drivers.power import Powered
 from hart_salt.drivers.rest_driver import Report, RestDriver
-from hart_salt.drivers.vultr import rules
+from hart_salt.drivers.rest_images import Imaged
+from hart_salt.drivers.vultr import images, rules
 from hart_salt.drivers.vultr.addresses import VultrAddresses
 from hart_salt.drivers.vultr.power import VultrPower
 from hart_salt.drivers.vultr.rules import IMAGES, Known
@@ -37,7 +38,7 @@ IPV6_ONLY = "hart-address:ipv6"
 ACLS = ("subscriptions", "provisioning")
 
 
-class Vultr(AddressSupport, Powered, RestDriver):
+class Vultr(AddressSupport, Powered, Imaged, RestDriver):
     """One Vultr account."""
 
     schema: ClassVar[Schema] = SCHEMA
@@ -54,6 +55,7 @@ class Vultr(AddressSupport, Powered, RestDriver):
         self._offer = Known(lambda: self._api)
         self._addresses = VultrAddresses(lambda: self._api, sleep)
         self._power = VultrPower(lambda: self._api, self.instance, sleep)
+        self._images = images.VultrImages(lambda: self._api, master.owner, sleep)
 
     def _client(self) -> Callable[..., Any]:
         from hart_salt.drivers.vultr.client import Api
@@ -179,6 +181,10 @@ class Vultr(AddressSupport, Powered, RestDriver):
             *(Image(name, os["name"] if os else "", os is not None) for name, os in found.items()),
             *readable(snapshots, _snapshot),
         ]
+
+    def image_price(self, region: str) -> Price:
+        """Return Vultr's list price, which is the same everywhere."""
+        return images.PRICE
 
 
 DRIVER = Vultr

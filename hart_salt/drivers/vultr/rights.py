@@ -2,13 +2,13 @@
 The permissions that Vultr's calls need.
 
 Source: the actions of policies (docs.vultr.com/platform/iam/policies/iam-policy-actions-map, 2026-04). The names for
-SSH keys and VPCs follow the pattern of the others there; they were not checked against an account. Calls without a
-permission need no key (``security: []`` in Vultr's own description).
+SSH keys, VPCs and snapshots follow the pattern of the others there; they were not checked against an account. Calls
+without a permission need no key (``security: []`` in Vultr's own description).
 """
 
 from __future__ import annotations
 
-from hart_salt.drivers.rights import ADDRESSES, ALWAYS, IMPORTS, POWER, Rights, Use
+from hart_salt.drivers.rights import ADDRESSES, ALWAYS, BAKES, IMPORTS, POWER, Rights, Use
 
 RIGHTS = Rights(
     word="permission",
@@ -38,6 +38,15 @@ RIGHTS = Rights(
             },
         ),
         Use("`hart.list_images`", {"GET /snapshots": ("compute.snapshot.List",)}),
+        Use(
+            BAKES,
+            {
+                "POST /snapshots": ("compute.snapshot.Create",),
+                "GET /snapshots/{}": ("compute.snapshot.Read",),
+                "PUT /snapshots/{}": ("compute.snapshot.Update",),
+                "DELETE /snapshots/{}": ("compute.snapshot.Delete",),
+            },
+        ),
         Use("the setting `ssh_keys`", {"GET /ssh-keys": ("compute.sshkey.List",)}),
         Use("the setting `firewall_group`", {"GET /firewalls": ("network.firewall.List",)}),
         Use(

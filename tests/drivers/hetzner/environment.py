@@ -32,6 +32,9 @@ class HetznerEnvironment(RestEnvironment):
     }  # fmt: skip
     create = {"method": "POST", "path": hetzner_driver.CREATE}
     destroy = {"method": "DELETE", "path": hetzner_driver.SERVER}
+    image_create = {"method": "POST", "path": r"/actions/create_image$"}
+    image_destroy = {"method": "DELETE", "path": r"/v1/images/[0-9]+$"}
+    image_right = "Read & Write"
     words = {
         **USUAL,
         "conflict": (409, {"error": {"code": "uniqueness_error", "message": "server name is already used"}}),

@@ -9,13 +9,15 @@ from typing import Any
 from hart_salt.base.errors import DriverError, kind_of
 from hart_salt.config.settings import Settings
 from hart_salt.drivers.ec2 import prices
-from hart_salt.model import Instance, Node
+from hart_salt.model import IMAGE_PENDING, BakedImage, Instance, Node
 from tests.drivers.recorded.answers import Recorded
 from tests.drivers.recorded.replay import OWN_PAIRS, Change, replayed
 from tests.drivers.tested import OWNER
 
 OWN_TAGS = [f"hart-owner:{OWNER}", "hart-role:app"]
 OWN_LABELS = {"hart-owner": OWNER, "hart-role": "app"}
+#: a description of a snapshot at Vultr
+DESCRIPTION = f"hart-app-202611301200-b1 hart-owner:{OWNER} hart-batch:b1 hart-role:app hart-complete:0"
 OWN: Change = lambda body: body  # noqa: E731
 NAMELESS = "00000000-0000-4000-8000-000000000123"
 MASTER = "198.51.100.7/32"
@@ -56,12 +58,15 @@ def _owned_flat(page: Any) -> Any:
     listed: Any = page.get("droplets", page.get("instances")) if isinstance(page, dict) else None
     for one in listed or ():
         one["tags"] = [*(one.get("tags") or []), *OWN_TAGS]
+    if isinstance(page, dict) and isinstance(page.get("snapshot"), dict):
+        page["snapshot"]["description"] = DESCRIPTION
     return page
 
 
 def _owned_hetzner(page: Any) -> Any:
     listed: Any = page.get("servers") if isinstance(page, dict) else None
-    for one in listed or ():
+    image = page.get("image") if isinstance(page, dict) else None
+    for one in [*(listed or ()), *([image] if isinstance(image, dict) else [])]:
         one["labels"] = {**(one.get("labels") or {}), **OWN_LABELS}
     return page
 
@@ -139,6 +144,16 @@ def _images(driver: Any, answer: Recorded) -> Any:
 
 def _images_and_baked(driver: Any, answer: Recorded) -> Any:
     return {"images": _images(driver, answer), "baked": plains(driver.baked_images())}
+
+
+def _baked(driver: Any, answer: Recorded) -> Any:
+    found = driver.baked_image(BakedImage(answer.path.rpartition("/")[2], "", IMAGE_PENDING))
+    return None if found is None else plain(found)
+
+
+def _image_made(driver: Any, answer: Recorded) -> Any:
+    images = driver._images
+    return plain(images.read(driver._api.post(answer.path, {}, images.field)))
 
 
 def _account(driver: Any, answer: Recorded) -> Any:
@@ -310,13 +325,16 @@ READINGS: Mapping[str, Mapping[str, Reading]] = {
         "instances": _instances, "instances/*": _instance, "POST instances": _created, "plans": _sizes("ewr"),
         "regions/*/availability": lambda driver, answer: sorted(driver._offer.available("ewr")),
         "regions": _regions, "os": _images, "snapshots": _images, "account": _account,
+        "POST snapshots": _image_made, "snapshots/*": _baked,
         "instances/*/ipv4": _addresses, "reserved-ips": _addresses, "instances/*/vpcs": _addresses,
         "vpcs/*": lambda driver, answer: driver._api.get(answer.path, "vpc")["v4_subnet_mask"],
     },
     "hetzner": {
         "servers": _hetzner_list, "servers/*": _instance, "POST servers": _created, "server_types": _sizes("fsn1"),
         "pricing": lambda driver, answer: driver._api.get("pricing", "pricing")["currency"],
-        "locations": _regions, "images": _images, "ssh_keys": _keys, "POST ssh_keys": _key, "networks": _networks,
+        "locations": _regions, "images": _images, "images/*": _baked,
+        "POST servers/*/actions/create_image": _image_made,
+        "ssh_keys": _keys, "POST ssh_keys": _key, "networks": _networks,
     },
     "ec2": {
         "DescribeInstances": _instances, "RunInstances": _ec2_created, "TerminateInstances": _ec2_terminated,

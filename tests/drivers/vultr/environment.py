@@ -27,6 +27,9 @@ class VultrEnvironment(RestEnvironment):
     }  # fmt: skip
     create = {"method": "POST", "path": vultr_driver.CREATE}
     destroy = {"method": "DELETE", "path": vultr_driver.INSTANCE}
+    image_create = {"method": "POST", "path": r"/v2/snapshots$"}
+    image_destroy = {"method": "DELETE", "path": r"/v2/snapshots/[0-9a-f-]+$"}
+    image_right = "compute.snapshot.Create"
     words = {
         **USUAL,
         "quota": (400, {"error": "Server add failed: You have reached the maximum number of active instances."}),
