@@ -10,11 +10,14 @@ from pathlib import Path
 
 import pytest
 
+from tests import scope
 from tests.end_to_end import light_cloud
+from tests.machines import requirements
 from tests.servers import Redis
 
 BENCH = Path(__file__).resolve().parents[2] / "tools/bench/first_light.py"
 _no_masters = light_cloud.missing() or Redis.missing()
+_no_machines = requirements.missing()
 LIMIT, ENDING = 1800, 300  #: seconds for a benchmark, and for the end of one that is interrupted
 
 
@@ -79,3 +82,16 @@ def test_the_benchmark_of_plans_prints_the_cpu_seconds_of_each_scene(capsys: pyt
     found = re.findall(r"^  (\w[\w ]+?) +(\d+\.\d+) s +(\d+\.\d+)$", printed, re.MULTILINE)
     assert [name for name, *_ in found][:2] == ["steady", "every node differs"]
     assert len(found) == 7
+
+
+@pytest.mark.skipif(bool(_no_machines), reason=f"no machines can be booted here: {'; '.join(_no_machines)}")
+@pytest.mark.skipif(not scope.whole, reason="./test --all bakes an image for the benchmark")
+def test_the_benchmark_of_baked_images_prints_the_ratios_to_the_floor_and_to_unbaked_nodes(
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    printed = results_of(BENCH.with_name("droplets.py"), "--baked", "--runs", "1", "--work", "2")
+    with capsys.disabled():
+        print(f"\n{printed}")
+    ratios = [float(ratio) for ratio in re.findall(r"^baked by .*? (\d+\.\d\d) +\d+\.\d\d$", printed, re.MULTILINE)]
+    assert len(ratios) == 3
+    assert ratios[1] < 1, "a node from a baked image is ready sooner than another one"

@@ -2,6 +2,7 @@
 Measure the time until a droplet is a trusted minion, and compare it with the floor: the time of its parts one by one.
 
     python tools/bench/droplets.py [--runs 3]
+    python tools/bench/droplets.py --baked [--runs 3] [--work 10]
 
 The script needs what the test cloud needs (root, systemd-nspawn). It measures in turn, --runs times, on real machines
 with the same image:
@@ -14,10 +15,13 @@ with the same image:
 It prints both and compares them with two targets: from *bootstrap finished* to the return of the call, at most 2 s
 more than the floor's start to ping; and for the whole call of one droplet, at most 1.25 times the sum of the floor's
 parts. It also prints the load: with more work than CPUs, the figures mean little.
+
+With ``--baked``, it measures nodes from a baked image instead: see ``baked.py``.
 """
 
 from __future__ import annotations
 
+import argparse
 import contextlib
 import itertools
 import shutil
@@ -27,7 +31,7 @@ import sys
 import tempfile
 import threading
 import time
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from datetime import datetime
 from pathlib import Path
 from typing import Any
@@ -60,7 +64,9 @@ INSTALL = (
 class BenchMaster:
     """A salt-master at the address of the host of the machines."""
 
-    def __init__(self, root: Path, host: MachineHost, cloud: DigitalOcean) -> None:
+    def __init__(
+        self, root: Path, host: MachineHost, cloud: DigitalOcean, roles: Mapping[str, Mapping[str, Any]] | None = None
+    ) -> None:
         self.root, self.address, self.cloud = root, host.address, cloud
         self.publish, self.reply = free_ports(2)
         for part in ("etc", "srv", "log"):
@@ -73,7 +79,7 @@ class BenchMaster:
             "hart": {
                 "saltmaster": self.address, "salt_repo": host.repository_url, "salt_repo_key": str(root / "key.asc"),
                 "image": "bookworm", "region": "nyc3", "minion_config": {"publish_port": self.publish},
-                "providers": {"do": {"token": cloud.token, "endpoint": cloud.endpoint}}, "roles": {"app": {}},
+                "providers": {"do": {"token": cloud.token, "endpoint": cloud.endpoint}}, "roles": roles or {"app": {}},
             },
         }  # fmt: skip
         (root / "etc/master").write_text(yaml.safe_dump(config))
@@ -93,11 +99,12 @@ class BenchMaster:
 
 
 @contextlib.contextmanager
-def bench() -> Iterator[tuple[MachineHost, BenchMaster]]:
+def bench(roles: Mapping[str, Mapping[str, Any]] | None = None) -> Iterator[tuple[MachineHost, BenchMaster]]:
+    """Start the test cloud and a master with these roles (default: ``app`` without settings), and end both."""
     root = Path(tempfile.mkdtemp(prefix="hart-bench-"))
     try:
         with MachineHost() as host, DigitalOcean(RealMachines(host, "digitalocean"), settings=Settings()) as cloud:
-            master = BenchMaster(root, host, cloud)
+            master = BenchMaster(root, host, cloud, roles)
             master.start()
             yield host, master
             end_processes(root)
@@ -239,9 +246,25 @@ def report(floors: Sequence[dict[str, float]], calls: dict[int, dict[str, list[f
     ])  # fmt: skip
 
 
+def _options(parser: argparse.ArgumentParser) -> None:
+    parser.add_argument("--baked", action="store_true", help="measure nodes from a baked image")
+    parser.add_argument(
+        "--work",
+        type=float,
+        default=10.0,
+        help="with --baked: seconds of work in the baked states (default: %(default)s)",
+    )
+
+
 def main() -> None:
     """Measure and print."""
-    runs = begin("seconds to a trusted minion on a droplet, with hart and one by one")
+    arguments = begin("seconds to a trusted minion on a droplet, with hart and one by one", _options)
+    if arguments.baked:
+        import baked
+
+        baked.measure(arguments.runs, arguments.work)
+        return
+    runs = arguments.runs
     floors: list[dict[str, float]] = []
     calls: dict[int, dict[str, list[float]]] = {1: {}, 3: {}}
     with bench() as (host, master):

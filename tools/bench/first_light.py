@@ -237,20 +237,27 @@ def machine(when: str) -> str:
     return f"{when}: load {loads} on {os.cpu_count()} CPUs"
 
 
-def begin(description: str) -> int:
-    """Parse the command line, print the versions and the load, and return the number of runs."""
+def begin(
+    description: str, add: Callable[[argparse.ArgumentParser], object] = lambda parser: None
+) -> argparse.Namespace:
+    """
+    Parse the command line, print the versions and the load, and return the arguments, with the number of ``runs``.
+
+    ``add`` adds further options.
+    """
     parser = argparse.ArgumentParser(description=description)
     parser.add_argument("--runs", type=int, default=3, help="measurements of each (default: %(default)s)")
-    runs: int = parser.parse_args().runs
+    add(parser)
+    arguments = parser.parse_args()
     signal.signal(signal.SIGTERM, lambda *_: sys.exit(143))  # ends what the script started
-    print(f"Salt {SALT_VERSION}, Python {platform.python_version()}, {runs} of each")
+    print(f"Salt {SALT_VERSION}, Python {platform.python_version()}, {arguments.runs} of each")
     print(machine("before"), flush=True)
-    return runs
+    return arguments
 
 
 def main() -> None:
     """Measure and print."""
-    runs = begin("seconds to a trusted minion, with hart and with Salt alone")
+    runs = begin("seconds to a trusted minion, with hart and with Salt alone").runs
     bare: list[tuple[float, float]] = []
     calls: dict[int, list[tuple[float, list[dict[str, float]]]]] = {1: [], 3: []}
     with private_master() as private:

@@ -78,7 +78,7 @@ def report(floors: Sequence[dict[str, float]], calls: Sequence[dict[str, float]]
 
 def main() -> None:
     """Measure and print."""
-    runs = begin("seconds to a trusted minion on a droplet whose image has Salt, with hart and one by one")
+    runs = begin("seconds to a trusted minion on a droplet whose image has Salt, with hart and one by one").runs
     floors, calls = [], []
     with bench() as (host, master):
         name = image_with_salt(host)
