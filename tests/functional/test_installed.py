@@ -28,6 +28,7 @@ minion = {**salt.config.DEFAULT_MINION_OPTS, "id": "web", "cachedir": root, "ext
 modules = salt.loader.minion_mods(minion)
 import hart_salt
 from hart_salt import drivers
+from hart_salt.images import generalise
 from hart_salt.node import bootstrap
 from hart_salt.operations import own_wheel
 print(json.dumps({
@@ -41,7 +42,7 @@ print(json.dumps({
     "outputter": "hart" in salt.loader.outputters(opts),
     "doc": modules["sys.doc"]("hart.info")["hart.info"],
     "drivers": sorted(drivers.schemas()),
-    "templates": sorted(bootstrap._environment().list_templates()),
+    "templates": sorted(bootstrap._environment().list_templates() + generalise._environment().list_templates()),
     "key": bootstrap._built_in_key()[:27],
     "extras": sorted(own_wheel.extras()),
 }))
@@ -76,7 +77,7 @@ def test_salt_finds_the_runner_and_the_execution_module(environment: Path, there
 
 def test_the_files_that_hart_reads_are_installed(environment: Path, there: dict[str, Any]) -> None:
     assert set(there["drivers"]) >= set(OWN)
-    assert "bootstrap.sh.j2" in there["templates"]
+    assert {"bootstrap.sh.j2", "generalise.sh.j2", "debian.sh.j2"} <= set(there["templates"])
     assert there["key"] == "-----BEGIN PGP PUBLIC KEY B"
     assert (environment / SITE / "hart_salt/operations/address.sh").is_file()
     assert (environment / SITE / "hart_salt/py.typed").is_file()

@@ -10,7 +10,7 @@ from __future__ import annotations
 
 import shlex
 import time
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from typing import Any
 
 import pytest
@@ -36,8 +36,8 @@ MASTER_KEY = "-----BEGIN PUBLIC KEY-----\nTWFzdGVyTWFzdGVyTWFzdGVyTWFzdGVyTWFzdG
 BOOT_TIMEOUT = 300
 #: what the two machines have in common in these tests
 SHARED = {"client key", "/etc/salt/pki/minion/minion_master.pub", "/run/hart/host_key"}
-#: what is nowhere in the files of some cloud's machine
-FLEETING = {"a"}
+#: what is only in the memory of a machine: Google's agent keeps no copy of the startup script
+FLEETING = {"gce-startup": {"client key", "/run/hart/host_key"}}
 
 
 @pytest.fixture(scope="module")
@@ -63,9 +63,13 @@ def boot(host: MachineHost, datasource: str, **changes: Any) -> Machine:
     return host.boot(spec_for(host, 7000000 + len(host.machines), **fields))
 
 
+def wait_bootstrapped(machine: Machine) -> None:
+    machine.wait("grep -q '\"exit_code\": 0,' /run/hart/result.json", BOOT_TIMEOUT)
+
+
 def start_minion(machine: Machine, minion_id: str, host: MachineHost) -> None:
     """Do what the master's session does: write the configuration and start salt-minion for the first time."""
-    machine.wait("grep -q '\"exit_code\": 0,' /run/hart/result.json", BOOT_TIMEOUT)
+    wait_bootstrapped(machine)
     configuration = (
         f"id: {minion_id}\nmaster: {host.address}\ngrains:\n  roles:\n  - app\n  token: {first_life.TOKEN}\n"
     )
@@ -93,8 +97,21 @@ CLOUDS = [("debian-12", "vultr"), ("debian-13", "digitalocean")]
 MORE_CLOUDS = [("debian-12", "gce-startup"), ("debian-12", "ec2"), ("debian-13", "hetzner")]
 
 
+def check_second_life(host: MachineHost, first: Machine, wanted: Mapping[str, bytes]) -> None:
+    """Boot another machine from the files of the first one, and check that it is another one."""
+    second = boot(
+        host, first.spec.datasource, image=host.snapshot(first), hostname="web-2", instance_id="4711",
+        user_data=user_data(host, salt_source="none", security_upgrades="off"),
+    )  # fmt: skip
+    wait_bootstrapped(second)
+    assert second.run("systemctl is-active salt-minion || ls /etc/salt/minion_id /var/log/salt/minion")[0] != 0
+    start_minion(second, "web-2", host)
+    assert MINION_ID not in ok(second, "cat /etc/hosts /etc/hostname; hostname; journalctl -q -o cat")
+    assert {name for name, value in first_life.identity(second).items() if value in wanted.values()} == SHARED
+
+
 @pytest.mark.parametrize(("image", "datasource"), [*CLOUDS, *(MORE_CLOUDS if scope.whole else [])])
-def test_nothing_of_the_first_life_is_in_the_files_and_a_node_of_them_is_another_machine(
+def test_nothing_of_the_first_life_is_in_the_files(
     host: MachineHost, image: str, datasource: str
 ) -> None:  # fmt: skip
     machine = boot(host, datasource, image=image)
@@ -102,7 +119,8 @@ def test_nothing_of_the_first_life_is_in_the_files_and_a_node_of_them_is_another
     wanted = first_life.plant(machine)
     there = first_life.search(machine.place.upper, wanted)
     assert first_life.unplanted(machine) == []
-    assert {name for name in wanted if not any(one.endswith(f"has the {name}") for one in there)} <= FLEETING
+    nowhere = {name for name in wanted if not any(one.endswith(f"has the {name}") for one in there)}
+    assert nowhere <= FLEETING.get(datasource, set())
 
     code, output = generalised(machine)
     assert (code, "note:" in output) == (0, False), output
@@ -110,16 +128,7 @@ def test_nothing_of_the_first_life_is_in_the_files_and_a_node_of_them_is_another
     assert generalised(machine)[0] == 0, "a second run"
     machine.run("systemctl poweroff")
     wait_off(machine)
-    assert first_life.search(machine.place.upper, wanted) == [], "after a shutdown"
+    assert first_life.search(machine.place.upper, wanted, [first_life.FIRMWARE]) == [], "after a shutdown"
     assert first_life.changed(machine) == []
-
-    second = boot(
-        host, datasource, image=host.snapshot(machine), hostname="web-2", instance_id="4711",
-        user_data=user_data(host, salt_source="none", security_upgrades="off"),
-    )  # fmt: skip
-    start_minion(second, "web-2", host)
-    assert MINION_ID not in ok(second, "cat /etc/hosts /etc/hostname; hostname; journalctl -q -o cat")
-    assert {name for name, value in first_life.identity(second).items() if value in wanted.values()} == SHARED
-    assert ok(second, "cat /var/log/salt/minion").count("Setting up the Salt Minion") <= 1, "it started once"
-    for one in (machine, second):
-        one.kill()
+    if (image, datasource) == CLOUDS[0] or scope.whole:
+        check_second_life(host, machine, wanted)
