@@ -112,6 +112,8 @@ class Bake:
             await life.advance("destroying")
             await uninterrupted(life.undo.end())
         self._batch.applying(life.node.minion_id)  # only copies remain, which can take an hour
+        if self._order.copies:
+            life.show("copying")
         for region in self._order.copies:
             await self._copy(image, region)
         life.state.outcome = {**(life.state.outcome or {}), "result": True}

@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import functools
-from collections.abc import Callable, Coroutine, Iterator, Sequence
+from collections.abc import Callable, Coroutine, Iterator, Mapping, Sequence
 from contextlib import AbstractAsyncContextManager, AsyncExitStack, contextmanager
 from dataclasses import dataclass, field
 from typing import Any
@@ -284,16 +284,21 @@ def _write_outcome(journal: Journal, action: str, progress: Progress, state: Nod
     journal.write(
         entry(
             action, record, result=done, seconds=round(sum(stages.values()), 3), stages=stages,
-            error="; ".join(problems),
+            error="; ".join(problems), **_of_image(state.outcome or {}),
         )
     )  # fmt: skip
+
+
+def _of_image(outcome: Mapping[str, Any]) -> dict[str, Any]:
+    """Return what the journal holds of an image that was made of a node."""
+    return {"role": outcome["role"], "details": {"image": outcome["image"]}} if outcome.get("image") else {}
 
 
 def _outcome(node: Node, outcomes: Outcomes, progress: Progress) -> dict[str, Any]:
     life = outcomes.lives.get(node.minion_id)
     if life is not None and life.outcome is not None:
         failed = {"result": False, "error": life.error} if life.error else {}
-        return {**life.outcome, **failed, "notes": life.notes}
+        return {**life.outcome, **failed, "seconds": progress.seconds(node.minion_id), "notes": life.notes}
     if life is None or not life.sealed:
         return {
             "result": False,

@@ -8,7 +8,7 @@ from pathlib import Path
 from hart_salt.base.errors import Refused
 from hart_salt.base.names import batch_time, check_minion_id
 from hart_salt.base.text import suggestion
-from hart_salt.inventory.journal import CREATE, Entry
+from hart_salt.inventory.journal import BAKE, CREATE, Entry
 from hart_salt.inventory.records import Record
 from hart_salt.reports.lives import DONE, FAILED, Life, read_life, spans_of
 from hart_salt.reports.timeline import Timeline
@@ -30,7 +30,7 @@ def timeline(
     """
     lives: dict[str, Life] = {}
     without: list[str] = []
-    made = [one for one in journal if one.action == CREATE and one.stages]
+    made = [one for one in journal if one.action in (CREATE, BAKE) and one.stages]
     for name in dict.fromkeys(names):
         if name not in records and batch_time(name) is not None:
             found, missing = _of_batch(name, records, log_dir, made)
@@ -125,7 +125,8 @@ def _others(
     ((role, provider),) = kinds
     same = [one for one in records.values() if (one.role, one.provider) == (role, provider) and one.seconds]
     words = f"role {role} at {provider}" if role else f"no role at {provider}"
-    former = [one for one in made if (one.role, one.provider) == (role, provider) and one.result][-FORMER:]
+    made = [one for one in made if one.action == CREATE and one.result]
+    former = [one for one in made if (one.role, one.provider) == (role, provider)][-FORMER:]
     found: dict[str, Mapping[str, float]] = {one.minion_id: one.stages for one in former}
     found |= {one.minion_id: one.seconds for one in same}
     return {minion_id: seconds for minion_id, seconds in found.items() if minion_id not in lives}, words

@@ -317,6 +317,10 @@ def _choose_base_image(merged: _Merged, role: str | None) -> None:
     if values["base_image"] in BAKED:
         merged.faults.append(Fault(merged.set_by["base_image"], "must name an image that is not a baked one"))
     if role is None and values.get("image") in BAKED:
+        if merged.set_by["image"].startswith("argument:"):
+            merged.faults.append(
+                Fault(merged.set_by["image"], "only nodes of a role can boot a baked image; add role=ROLE")
+            )
         values["image"] = values["base_image"]
 
 

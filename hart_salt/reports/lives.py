@@ -16,7 +16,10 @@ from pathlib import Path
 from hart_salt.node.progress import FINAL_STAGES, LOG_LIMIT
 
 #: the stages in which a node spends time, in the order of its life
-STAGES = ("launching", "running", "bootstrapping", "enrolling", "enrolled", "ready", "applying")
+STAGES = (
+    "launching", "running", "bootstrapping", "enrolling", "enrolled", "ready", "applying",
+    "generalising", "imaging", "baked", "destroying", "copying",  # of a bake
+)  # fmt: skip
 #: how the life of a node ends
 DONE, FAILED, UNFINISHED = "done", "failed", "unfinished"
 STEPS = 20  #: the most steps of one node
@@ -141,7 +144,7 @@ class _Making:
                 self._steps.setdefault(found["step"], float(found["took"]))
         elif stage in (DONE, FAILED):
             self._end = stage
-        elif stage in FINAL_STAGES or stage == "destroying":
+        elif stage in FINAL_STAGES or (stage == "destroying" and self._stages[-1][0] != "baked"):
             self._end = UNFINISHED  # another call wrote this, with a clock of its own
             return
         else:

@@ -28,6 +28,11 @@ WORDS: Mapping[str, tuple[str, str]] = {
     "enrolled": ("start", "start salt-minion and wait for its answer"),
     "ready": ("seal", "run the operator's script and remove all temporary access"),
     "applying": ("apply", "apply states"),
+    "generalising": ("clean", "remove what belongs to this one node"),
+    "imaging": ("image", "wait until the provider has made the image"),
+    "baked": ("complete", "mark the image as complete"),
+    "destroying": ("destroy", "destroy the node of the bake"),
+    "copying": ("copy", "copy the image to other regions"),
 }
 
 
@@ -120,6 +125,12 @@ def word(stage: str) -> str:
     return WORDS[stage][0] if stage in WORDS else stage
 
 
+def result(end: str, stages: Collection[str]) -> str:
+    """Return how a life with these stages ended, in a word."""
+    good = "baked" if "imaging" in stages else "ready"
+    return {DONE: good, FAILED: "failed"}.get(end, "unfinished")
+
+
 def style(stage: str) -> str:
     """Return the class of a stage in the style sheet."""
     return stage if stage in WORDS else "other"
@@ -141,7 +152,8 @@ def _figures(timeline: Timeline) -> list[Figure]:
     failed, unfinished = (sum(life.end == end for life in lives) for end in (FAILED, "unfinished"))
     single = len(lives) == 1
     found = [Figure("in all" if single else "from the first start to the last end", charts.seconds(timeline.seconds))]
-    found += [Figure("ready", "yes" if single else f"{len(done)}", "good")] if done else []
+    goal = result(DONE, lives[0].stages)
+    found += [Figure(goal, "yes" if single else f"{len(done)}", "good")] if done else []
     found += [Figure("failed", "yes" if single else f"{failed}", "bad")] if failed else []
     found += [Figure("unfinished", "yes" if single else f"{unfinished}", "warn")] if unfinished else []
     if len(done) > 1:
@@ -289,10 +301,9 @@ def _numbers(timeline: Timeline) -> Table:
     stages = in_order(stage for life in lives for stage in life.stages)
     columns = [Column("node"), *(Column(word(stage), number=True) for stage in stages)]
     columns += [Column("total", number=True), Column("result")]
-    words = {DONE: "ready", FAILED: "failed"}
     rows = [
         [life.minion_id, *(_or_dash(life.stages.get(stage)) for stage in stages), charts.seconds(life.seconds),
-         words.get(life.end, "unfinished")]
+         result(life.end, life.stages)]
         for life in lives
     ]  # fmt: skip
     return Table("Seconds of each node in each stage", columns, rows)

@@ -1,4 +1,4 @@
-"""Screens of what the providers offer and of what is configured: sizes, regions, images, roles, checks."""
+"""Screens of what the providers offer and of what is configured: sizes, regions, roles, checks."""
 
 from __future__ import annotations
 
@@ -48,13 +48,6 @@ def regions(document: Mapping[str, Any], paper: Paper) -> list[Text]:
         for name, facts in document["regions"].items()
     ]
     return [*table(columns, rows, paper), Text(""), *paper.lines(f"{counted(len(rows), 'region')}.")]
-
-
-def images(document: Mapping[str, Any], paper: Paper) -> list[Text]:
-    """Return the images, each by the value for the setting ``image``."""
-    columns = (Column("image", ALWAYS), Column("", 6), Column("description", 4))
-    rows = [Row((name, _there(facts), facts.get("description") or "")) for name, facts in document["images"].items()]
-    return [*table(columns, rows, paper), Text(""), *paper.lines(f"{counted(len(rows), 'image')}.")]
 
 
 def _there(facts: Mapping[str, Any]) -> str:

@@ -15,6 +15,7 @@ from hart_salt.screens import (
     explain,
     fleets,
     history,
+    images,
     listing,
     money,
     nodes,
@@ -29,6 +30,7 @@ Screen = Callable[[Mapping[str, Any], Paper], list[Text]]
 #: the screen of each function; any other function's document is about nodes
 SCREENS: Mapping[str, Screen] = {
     "apply": fleets.applied,
+    "bake": images.bake,
     "check": catalog.checks,
     "cost": money.cost,
     "engine": engine.engine,
@@ -37,7 +39,7 @@ SCREENS: Mapping[str, Screen] = {
     "from_salt_cloud": details.text,
     "history": history.history,
     "hold": fleets.held,
-    "list_images": catalog.images,
+    "list_images": images.images,
     "list_minions": listing.minions,
     "list_regions": catalog.regions,
     "list_roles": catalog.roles,
@@ -45,6 +47,7 @@ SCREENS: Mapping[str, Screen] = {
     "node": details.node,
     "node_of": details.node,
     "plan": fleets.plan,
+    "remove_image": images.removed,
     "replace": nodes.fleet,
     "scale": nodes.fleet,
     "show": details.node,

@@ -23,6 +23,7 @@ DONE = {
     "create": "created", "destroy": "destroyed", "import": "imported", "sweep": "swept", "protect": "protected",
     "unprotect": "unprotected", "set_tags": "tagged", "extend": "extended", "resize": "resized", "start": "started",
     "stop": "stopped", "reboot": "rebooted", "add_ip": "with a further address", "remove_ip": "with an address less",
+    "bake": "baked", "remove_image": "deleted",
 }  # fmt: skip
 #: columns of the line for everything but who called
 REST = 60
@@ -45,14 +46,16 @@ def _word(action: str) -> str:
 
 
 def _row(one: Mapping[str, Any], paper: Paper) -> Row:
-    kind = "" if one["kind"] in ("minion", "master") else f"{one['kind']} "
+    kind = "" if one["kind"] in ("minion", "master", "bake") else f"{one['kind']} "
     cells = (
         _time(one["time"], paper), f"{kind}{one['minion_id']}", one["action"], "done" if one["result"] else "failed",
         one.get("role") or "", "" if one.get("seconds") is None else duration(one["seconds"]),
         price(one.get("monthly_price"), one.get("currency")),
         paper.cut(str(one.get("by") or ""), max(20, paper.width - REST)),
     )  # fmt: skip
-    details = ", ".join(f"{name}: {value}" for name, value in (one.get("details") or {}).items())
+    details = ", ".join(
+        f"{name}: {value}" for name, value in (one.get("details") or {}).items() if value != one["minion_id"]
+    )
     return Row(cells, [text for text in (one.get("error"), details) if text])
 
 

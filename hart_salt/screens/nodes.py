@@ -43,8 +43,32 @@ def nodes(document: Mapping[str, Any], paper: Paper) -> list[Text]:
         return []
     if all(entry.get("result", True) is None for entry in entries.values()):
         return plan(document, paper)
-    rows = [_outcome(minion_id, entry, document["function"]) for minion_id, entry in _failed_last(entries)]
-    return [*table(OUTCOME, rows, paper), Text(""), *paper.lines(_summary(entries, document["function"]))]
+    notes = _of_all(entries)
+    rows = [_outcome(minion_id, entry, document["function"], notes) for minion_id, entry in _failed_last(entries)]
+    summary = [_summary(entries, document["function"]), *_images(entries), *notes]
+    return [*table(OUTCOME, rows, paper), Text(""), *paper.lines(*summary)]
+
+
+def _of_all(entries: Mapping[str, Any]) -> list[str]:
+    """Return the notes that all of several nodes have, which stand once below the table, as sentences."""
+    first, *others = [list(map(str, entry.get("notes") or ())) for entry in entries.values()]
+    return [f"Each node: {note}." for note in first if others and all(note in notes for notes in others)]
+
+
+def _own(entry: Mapping[str, Any], notes: Sequence[str]) -> list[str]:
+    """Return the notes of a node that do not stand below the table."""
+    return [note for note in map(str, entry.get("notes") or ()) if f"Each node: {note}." not in notes]
+
+
+def _images(entries: Mapping[str, Any]) -> list[str]:
+    """Return the images that nodes boot, as a sentence, if the entries name them."""
+    found = Counter(entry["image"] for entry in entries.values() if entry.get("image"))
+    if not found:
+        return []
+    if len(found) == 1 and found.total() == len(entries):
+        return [f"Image: {next(iter(found))}."]
+    counts = [f"{image} ({counted(count, 'node')})" for image, count in found.items()]
+    return [f"Images: {', '.join(counts)}."]
 
 
 def _failed_last(entries: Mapping[str, Any]) -> list[tuple[str, Any]]:
@@ -63,7 +87,7 @@ def word(entry: Mapping[str, Any], function: str) -> str:
     return DONE.get(entry.get("action", function), "done")
 
 
-def _outcome(minion_id: str, entry: Mapping[str, Any], function: str) -> Row:
+def _outcome(minion_id: str, entry: Mapping[str, Any], function: str, notes: Sequence[str]) -> Row:
     seconds = total_seconds(entry)
     cells = (
         minion_id, word(entry, function), _text(entry.get("ip") or entry.get("public_ip") or entry.get("private_ip")),
@@ -72,7 +96,7 @@ def _outcome(minion_id: str, entry: Mapping[str, Any], function: str) -> Row:
     tags = [f"tags: {said(entry['tags'])}"] if entry.get("tags") else []
     why = [str(entry["reason"])] if entry.get("reason") else []
     ends = [f"ends: {entry['ends'] or 'never'}"] if "ends" in entry else []
-    return Row(cells, [*why, *_reasons(entry), *tags, *ends, *map(str, entry.get("notes") or ())])
+    return Row(cells, [*why, *reasons(entry), *tags, *ends, *_own(entry, notes)])
 
 
 def said(value: Any) -> str:
@@ -82,7 +106,7 @@ def said(value: Any) -> str:
     return str(value)
 
 
-def _reasons(entry: Mapping[str, Any]) -> list[str]:
+def reasons(entry: Mapping[str, Any]) -> list[str]:
     """Return why a node failed, the last lines that it printed, and where all of them are."""
     if not entry.get("error"):
         return []
@@ -117,23 +141,24 @@ def _summary(entries: Mapping[str, Any], function: str) -> str:
 def plan(document: Mapping[str, Any], paper: Paper) -> list[Text]:
     """Return what would be done with each node, with prices, and the totals."""
     entries = document["nodes"]
-    rows = [_planned(minion_id, entry) for minion_id, entry in entries.items()]
+    notes = _of_all(entries)
+    rows = [_planned(minion_id, entry, notes) for minion_id, entry in entries.items()]
     actions = Counter(entry.get("action", "change") for entry in entries.values())
     words = [("unchanged" if action == "none" else f"to {action}", count) for action, count in actions.items()]
     total = f"{listed(words)}. {NOTHING}"
-    lines = [*table(PLAN, rows, paper), Text(""), *paper.lines(total)]
+    lines = [*table(PLAN, rows, paper), Text(""), *paper.lines(total, *_images(entries), *notes)]
     return [*lines, *_totals(document, paper)]
 
 
-def _planned(minion_id: str, entry: Mapping[str, Any]) -> Row:
+def _planned(minion_id: str, entry: Mapping[str, Any], notes: Sequence[str]) -> Row:
     mark = MARKS.get(entry.get("action", ""), "~")
     cells = (
         mark, minion_id, _text(entry.get("role")), _text(entry.get("provider")), place(entry), _text(entry.get("size")),
         price(entry.get("monthly_price"), entry.get("currency")),
     )  # fmt: skip
     changes = [f"{name}: {said(value)}" for name, value in entry.items() if name in CHANGES and value]
-    return Row(cells, [*([", ".join(changes)] if changes else []), *map(str, entry.get("notes") or ())],
-               MARK_STYLES.get(mark, ""))  # fmt: skip
+    remarks = [*([", ".join(changes)] if changes else []), *_own(entry, notes)]
+    return Row(cells, remarks, MARK_STYLES.get(mark, ""))
 
 
 def _totals(document: Mapping[str, Any], paper: Paper) -> list[Text]:

@@ -66,7 +66,8 @@ class Paper:
 #: colour of a word that says how something is
 STYLES: Mapping[str, str] = {
     **dict.fromkeys(
-        ("ready", "ok", "created", "destroyed", "removed", "sealed", "imported", "done", "yes", "steady"), "green"
+        ("ready", "ok", "created", "destroyed", "removed", "sealed", "imported", "done", "yes", "steady",
+         "available", "baked"), "green"
     ),
     **dict.fromkeys(
         ("in progress", "pending", "kept", "unknown", "would remove", "stopped", "changing", "held"), "yellow"
@@ -75,7 +76,7 @@ STYLES: Mapping[str, str] = {
     **dict.fromkeys(
         (
             "failed", "problem", "unreachable", "no instance", "no key", "unsealed", "no record", "broken record",
-            "bad id", "blocked",
+            "bad id", "blocked", "half made",
         ),
         "red",
     ),

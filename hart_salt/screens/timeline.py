@@ -8,12 +8,10 @@ from typing import Any
 from rich.text import Text
 
 from hart_salt.reports.measures import in_order
-from hart_salt.reports.timeline import SHOWN, word
+from hart_salt.reports.timeline import SHOWN, result, word
 from hart_salt.screens.paper import Paper
 from hart_salt.screens.table import ALWAYS, Column, Row, pairs, table
 from hart_salt.screens.words import counted, duration, listed, prices
-
-ENDS = {"done": "ready"}
 
 
 def timeline(document: Mapping[str, Any], paper: Paper) -> list[Text]:
@@ -34,7 +32,7 @@ def timeline(document: Mapping[str, Any], paper: Paper) -> list[Text]:
 
 
 def _row(minion_id: str, one: Mapping[str, Any], names: list[str]) -> Row:
-    return Row([minion_id, ENDS.get(one["end"], one["end"]), *_cells(one["seconds"], names), duration(one["total"])])
+    return Row([minion_id, result(one["end"], one["seconds"]), *_cells(one["seconds"], names), duration(one["total"])])
 
 
 def _cells(seconds: Mapping[str, float], names: list[str]) -> list[str]:

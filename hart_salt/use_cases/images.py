@@ -89,6 +89,7 @@ class Images:
                 return self._plan(node, order, driver, [*notes, *more])
             remove_old_logs(self._parts.info.log_dir, node.settings.log_days, time.time())
             entry, interrupted, problems = bake(node, order, driver, self._parts.context, claimed)
+        entry = {"provider": node.provider, "region": node.region, **entry}
         entry["notes"] = [*notes, *more, *entry.get("notes", ())]
         if entry["result"]:
             keep = node.settings.bake_keep if keep is None else keep
@@ -116,7 +117,12 @@ class Images:
         bare = dataclasses.replace(
             node, role=None, settings=node.settings.model_copy(update=update), digest="", ends=None
         )  # fmt: skip
-        return bare, order, [] if states else [NOTHING_TO_APPLY]
+        notes = [] if states else [NOTHING_TO_APPLY]
+        if not baked.is_wanted(node):
+            notes.append(
+                f"the nodes of the role {role} boot {node.settings.image}: set image to baked to boot the image"
+            )
+        return bare, order, notes
 
     def _plan(self, node: Node, order: Order, driver: Driver, notes: Sequence[str]) -> Result:
         price = driver.image_price(node.region)

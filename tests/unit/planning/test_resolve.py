@@ -71,6 +71,14 @@ def refusal(config: Config, role: str | None = "app", **given: Any) -> str:
     return str(caught.value)
 
 
+def test_only_a_role_has_baked_images() -> None:
+    """A default of all nodes is no mistake: a node without a role boots the image below it."""
+    config = loaded(providers=DO, image="baked", size="s-1vcpu-1gb", roles={"app": {}})
+    assert node(config, None, minion_id="one").settings.image == "trixie"
+    found = faults(config, None, minion_id="one", arguments={"image": "baked!"})
+    assert found == {"argument:image": "only nodes of a role can boot a baked image; add role=ROLE"}
+
+
 # The example: a file that a user of hart already has
 
 MASTER_SETTING = '[hart]\nsaltmaster = "salt.example.com"\n'

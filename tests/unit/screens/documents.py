@@ -1,4 +1,4 @@
-"""Documents about declared fleets, as the functions return them."""
+"""Documents about declared fleets and about images, as the functions return them."""
 
 from __future__ import annotations
 
@@ -80,3 +80,48 @@ FLEETS = [
         problems=["the engine is configured, but it does not run"],
     ),
 ]
+
+BAKED_IMAGE: dict[str, Any] = {
+    "description": "hart-app-202611301200-1a2b3c4d5e6f70", "available": True, "baked": True, "state": "available",
+    "role": "app", "release": "3008.3", "arch": "amd64", "regions": ["nyc3", "fra1"],
+    "created": "2026-11-30T12:00:00+00:00", "age_seconds": 3600, "size_gb": 2.36, "monthly_price": 0.14,
+    "currency": "USD", "nodes": ["app-1.example.com", "app-2.example.com"], "outdated": ["settings", "image"],
+}  # fmt: skip
+HALF_MADE = {
+    **BAKED_IMAGE, "description": "hart-app-202611291200-2a2b3c4d5e6f70", "available": False, "state": "half made",
+    "created": "2026-11-29T12:00:00+00:00", "size_gb": None, "monthly_price": None, "currency": None, "nodes": [],
+    "outdated": None, "release": None,
+}  # fmt: skip
+BAKE_PLAN: dict[str, Any] = {
+    "result": None, "action": "bake", "role": "app", "provider": "do", "region": "nyc3", "zone": None,
+    "size": "s-1vcpu-1gb", "monthly_price": 6.0, "currency": "USD", "base_image": "trixie", "apply": ["base", "app"],
+    "copies": ["fra1"], "image_price_gb": 0.06, "image_currency": "USD", "notes": [],
+}  # fmt: skip
+BAKE_DONE: dict[str, Any] = {
+    "result": True, "image": "112233445", "name": "hart-app-202611301200-1a2b3c4d5e6f70", "role": "app",
+    "provider": "do", "region": "nyc3", "release": "3008.3", "arch": "amd64", "size_gb": 2.36,
+    "copies": {"fra1": "112233446"}, "deleted": ["101", "102"], "notes": ["the image 103 (old) stays: app-9 runs"],
+    "seconds": {"launching": 21.0, "imaging": 80.0},
+}  # fmt: skip
+BAKE_FAILED = {
+    "result": False, "error": "the states could not be applied: ID: nginx, package.installed failed",
+    "output": ["hart: apply", "E: no nginx"], "log": "/var/log/salt/hart/hart-bake-app-1a2b3c4d.log", "notes": [],
+}  # fmt: skip
+DELETED = {"action": "delete", "name": "hart-app-202611301200-1a2b3c4d5e6f70", "role": "app", "provider": "do"}
+IMAGES = [
+    doc("list_images", images={"trixie": {"description": "Debian 13", "available": True}}),
+    doc(
+        "list_images",
+        images={
+            "trixie": {"description": "Debian 13", "available": True}, "112233445": BAKED_IMAGE, "112": HALF_MADE
+        },
+    ),
+    doc("bake", bakes={"app": BAKE_PLAN}),
+    doc("bake", bakes={"app": BAKE_DONE}),
+    doc("bake", bakes={"app": BAKE_FAILED}, retcode=1),
+    doc("bake", bakes={"app": {**BAKE_DONE, "result": False, "error": "it could not be copied to fra1: 503"}}),
+    doc("bake", bakes={}, error="hart.bake needs a role: salt-run hart.bake ROLE", retcode=2),
+    doc("remove_image", images={"112233445": {"result": True, **DELETED}}),
+    doc("remove_image", images={"112233445": {"result": None, **DELETED}}),
+    doc("remove_image", images={"112233445": {"result": False, **DELETED, "error": "503"}}, retcode=1),
+]  # fmt: skip

@@ -151,6 +151,7 @@ SIMULATED = {
 }  # fmt: skip
 DOCUMENTS = [
     *documents.FLEETS,
+    *documents.IMAGES,
     CREATED,
     PLAN,
     SCALED,
@@ -162,7 +163,6 @@ DOCUMENTS = [
     SWEPT,
     REFUSED,
     doc("list_regions", regions={"us-east-1": {"description": "", "zones": ["us-east-1a"], "available": False}}),
-    doc("list_images", images={"trixie": {"description": "Debian 13", "available": True}}),
     doc("list_roles", roles={"app": ["do", "ec2"]}),
     doc("list_roles", roles={}),
     doc("list_minions", nodes={}),
