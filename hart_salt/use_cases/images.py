@@ -30,11 +30,19 @@ from hart_salt.use_cases.parts import Parts
 
 #: settings of a role that have no meaning for a node that does not stay
 WITHOUT: Mapping[str, Any] = {"script": None, "drain": None, "ttl": None, "protect": False}
+#: the same for settings that only some drivers have; EC2 cannot stop a spot instance, and its volume would stay
+OPTIONS_WITHOUT: Mapping[str, Any] = {"spot": False, "keep_volumes": False}
 NOTHING_TO_APPLY = (
     "the role has no setting bake, so the image holds Salt and security upgrades only; set bake to the states that all "
     "its nodes have in common"
 )
 REMOVE = "remove_image"
+
+
+def for_a_bake(options: Any) -> Any:
+    """Return the driver's settings of a node that is only there to become an image."""
+    known = {name: value for name, value in OPTIONS_WITHOUT.items() if hasattr(options, name)}
+    return options.model_copy(update=known)
 
 
 class Images:
@@ -115,7 +123,8 @@ class Images:
         update = {**WITHOUT, "image": node.settings.base_image, "apply": states}
         # Without a role in its tags and its record, it is none of the role's nodes; its grains have the role.
         bare = dataclasses.replace(
-            node, role=None, settings=node.settings.model_copy(update=update), digest="", ends=None
+            node, role=None, settings=node.settings.model_copy(update=update), options=for_a_bake(node.options),
+            digest="", ends=None,
         )  # fmt: skip
         notes = [] if states else [NOTHING_TO_APPLY]
         if not baked.is_wanted(node):

@@ -79,6 +79,8 @@ class Ec2Images(RegionalImages):
         self._clock = clock
         #: images that this object made and did not delete, by id, with the time
         self._made: dict[str, tuple[float, BakedImage]] = {}
+        #: those of them that EC2 has shown
+        self._shown: set[str] = set()
 
     # make
 
@@ -189,14 +191,24 @@ class Ec2Images(RegionalImages):
     # report
 
     def all(self, region: str | None) -> list[BakedImage]:
-        """Make one call for each region, side by side, and one more for the snapshots if there are images."""
+        """
+        Make one call for each region, side by side, and one more for the snapshots if there are images.
+
+        For ``YOUNG`` seconds after its create call, an image that EC2 has never listed is pending.
+        """
         listed = [self._in(region)] if region else self._lookup.everywhere(self._in)
         return [image for found in listed for image in found]
 
     def _in(self, region: str) -> list[BakedImage]:
         listed = self._ours_in(region)
         sizes = self._sizes(region) if listed else {}
-        return readable(listed, lambda facts: _report(facts, region, sizes))
+        found = readable(listed, lambda facts: _report(facts, region, sizes))
+        return [*found, *(one for one in self._unseen() if one.regions == (region,))]
+
+    def _unseen(self) -> list[BakedImage]:
+        """Return the new images that EC2 has never shown."""
+        new = [image_id for image_id in list(self._made) if self._is_young(image_id) and image_id not in self._shown]
+        return [self._made[image_id][1] for image_id in new]
 
     def _ours_in(self, region: str) -> list[Mapping[str, Any]]:
         """Return EC2's reports of this master's images; the owner is checked here as well."""
@@ -205,6 +217,7 @@ class Ec2Images(RegionalImages):
     def _described(self, region: str, fields: Mapping[str, str]) -> list[Mapping[str, Any]]:
         """Return the account's images without those that are gone. A filter finds nothing where an id is an error."""
         listed = self._api.listed(region, "describe_images", "Images", Owners=["self"], Filters=request.filters(fields))
+        self._shown |= {str(it.get("ImageId")) for it in listed} & self._made.keys()
         return [it for it in listed if it.get("State") != GONE]
 
     def _is_ours(self, facts: Mapping[str, Any]) -> bool:
@@ -225,14 +238,14 @@ class Ec2Images(RegionalImages):
         """
         Make one call, and one more for the size of an available image.
 
-        For ``YOUNG`` seconds after its create call, an image that EC2 does not show is pending.
+        For ``YOUNG`` seconds after its create call, an image that EC2 has never shown is pending.
         """
         for region in image.regions or self._lookup.enabled():
             found = [it for it in self._found(region, image) if self._is_ours(it)]
             if found:
                 is_there = found[0].get("State") == "available"
                 return _report(found[0], region, self._sizes(region) if is_there else {})
-        return self._made[image.image_id][1] if self._is_young(image.image_id) else None
+        return next((one for one in self._unseen() if one.image_id == image.image_id), None)
 
     def _found(self, region: str, image: BakedImage) -> list[Mapping[str, Any]]:
         """Return the account's image with that id, or that name if it has no id."""

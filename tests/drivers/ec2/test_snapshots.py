@@ -147,6 +147,7 @@ def test_an_image_that_ec2_does_not_show_yet_is_pending(
     cloud.settings.images_hidden_for = 20
     made = driver.make_image(stopped, NEW)
     assert driver.baked_image(made) == made
+    assert driver.baked_images() == driver.baked_images(REGION) == [made]
     assert driver_of(cloud, time, tmp_path).baked_image(made) is None
     driver.finish_image(made)
     found = driver.baked_image(made)
@@ -157,6 +158,7 @@ def test_an_image_that_ec2_does_not_show_yet_is_pending(
 def test_an_image_that_ec2_does_not_show_yet_is_deleted(driver: ec2.Ec2, stopped: Instance, cloud: Cloud) -> None:
     cloud.settings.images_hidden_for = 20
     driver.delete_image(driver.make_image(stopped, NEW))
+    assert driver.baked_images() == []
     assert left(cloud) == {"instances": ["w1.example.com"]}
 
 

@@ -8,9 +8,11 @@ from typing import Any, ClassVar
 import pytest
 
 from hart_salt.base.errors import AuthError
+from hart_salt.drivers import schemas
 from hart_salt.model import BakedImage, Price
 from hart_salt.planning.digest import with_image
 from hart_salt.runners import hart as runner
+from hart_salt.use_cases.images import for_a_bake
 from tests.functional.test_use_cases import CLOUD, HART, Cloud, Place, call, place, refusal
 
 __all__ = ["place"]
@@ -120,6 +122,16 @@ def test_a_bake_whose_node_cannot_be_created_leaves_nothing(place: Place, monkey
     assert document["bakes"]["app"]["error"] == "the account may have 0 instances"
     assert document["retcode"] == 1
     assert list(place.store.all()) == []
+
+
+@pytest.mark.parametrize("driver", ["do", "ec2", "gce", "hetzner"])
+def test_the_node_of_a_bake_is_no_spot_instance_and_keeps_no_volume(driver: str) -> None:
+    """EC2 cannot stop a spot instance, and a volume that stays would be one more after each bake."""
+    section = schemas()[driver].options
+    own = {name: True for name in ("spot", "keep_volumes") if name in section.model_fields}
+    made = for_a_bake(section(**own))
+    assert [getattr(made, name) for name in own] == [False] * len(own)
+    assert made == section()
 
 
 def baking_well(*_: Any) -> tuple[dict[str, Any], int | None, list[str]]:
