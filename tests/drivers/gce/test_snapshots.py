@@ -176,7 +176,7 @@ def test_a_description_that_somebody_changed_names_no_role(
 
 
 def test_an_image_that_is_being_made_is_deleted(driver: gce.ComputeEngine, stopped: Instance, cloud: Cloud) -> None:
-    cloud.settings.image_after = 90
+    cloud.settings.image_after = 200
     driver.delete_image(driver.make_image(stopped, NEW))
     assert "images" not in left(cloud)
 
