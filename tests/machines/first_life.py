@@ -20,8 +20,8 @@ from tests.machines.test_cloud_machines import ok
 #: in every planted text
 TOKEN = "first-life-5e1f"  # noqa: S105
 MINION_ID = "hart-bake-app-1234abcd"
-#: what the test cloud gives each machine for its firmware
-FIRMWARE = "usr/lib/test-cloud"
+#: what the test cloud itself gives each machine before it boots, instead of firmware and DHCP
+GIVEN = ("usr/lib/test-cloud", *(f"etc/systemd/network/05-eth{number}.network" for number in (0, 1)))
 SALT = "opt/saltstack"
 #: a text of at least this length of a key's base64 body identifies it
 KEY_TEXT = 40
@@ -173,7 +173,7 @@ def _key_text(text: str) -> bytes:
     return str(re.findall(r"[A-Za-z0-9+/]{48,}", text)[-1][-KEY_TEXT:]).encode()
 
 
-def search(place: Path, wanted: Mapping[str, bytes], left_out: Collection[str] = (FIRMWARE, SALT)) -> list[str]:
+def search(place: Path, wanted: Mapping[str, bytes], left_out: Collection[str] = (*GIVEN, SALT)) -> list[str]:
     """
     Return where something of the first life is in a directory: in a file, also a packed one, in a name, or in a link.
 

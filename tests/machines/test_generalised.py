@@ -128,7 +128,7 @@ def test_nothing_of_the_first_life_is_in_the_files(
     assert generalised(machine)[0] == 0, "a second run"
     machine.run("systemctl poweroff")
     wait_off(machine)
-    assert first_life.search(machine.place.upper, wanted, [first_life.FIRMWARE]) == [], "after a shutdown"
+    assert first_life.search(machine.place.upper, wanted, first_life.GIVEN) == [], "after a shutdown"
     assert first_life.changed(machine) == []
     if (image, datasource) == CLOUDS[0] or scope.whole:
         check_second_life(host, machine, wanted)

@@ -32,7 +32,13 @@ KEY = CLIENT.split()[1]
 METADATA_KEY = f"ssh-rsa AAAAB3NzaC1yc2EAAAADAQABAAAAgQfromTheMetadata {TOKEN}"
 #: the hash of the word ``provided``, and another one
 PROVIDED = "$6$saltsalt$WnGT2EhFqs/kyZpl.Mly4HCCwDiM2Qei6xN20zIBTRb5th/4JfD.rMVrqmZvbtJMHk/EcEtNWO425ppYLGhwr1"
-UNITS = ("cron.service", "rsyslog.service", "systemd-random-seed.service", "unattended-upgrades.service")
+UNITS = (
+    "cron.service",
+    "syslog.socket",
+    "rsyslog.service",
+    "systemd-random-seed.service",
+    "unattended-upgrades.service",
+)
 
 STAND_IN = """#!/bin/sh
 echo "${0##*/} $*" >> "$LOG"
@@ -49,13 +55,13 @@ PROGRAMS = {
         esac""",
     "cloud-init": """
         case $* in
-            "clean --help") [ -z "$OLD" ] || exit 0; echo " -c, --configs {all}" ;;
-            "clean --logs --seed --configs all" | "clean --logs --seed")
+            "clean --help") [ -z "$OLD" ] || exit 0; echo " -c, --configs {all,ssh_config,network}" ;;
+            "clean --logs --seed --configs network" | "clean --logs --seed")
                 [ "$FAILS" != cloud-init ] || exit 1
                 rm -rf "$R/var/lib/cloud/"* ;;
             *) exit 2 ;;
         esac""",
-    "hostname": f"""echo {MINION_ID}; [ "$1" != -f ] || echo {MINION_ID}.example""",
+    "hostname": f"echo {MINION_ID}",
     "getent": "printf '%s\\n' root:x:0:0::/root:/bin/sh nobody:x:9:9::/:/bin/false gone:x:8:8::/none:/bin/sh",
     "systemd-detect-virt": """[ "$2" = --container ] && [ -n "$CONTAINER" ]""",
     "journalctl": """[ "$*" = --relinquish-var ] && [ "$FAILS" != journalctl ]""",
@@ -170,7 +176,7 @@ def test_nothing_of_the_first_life_is_left_and_everything_of_the_operator_is(dis
     assert disk.file("etc/ssh/sshd_config.d/00-hart-passwords.conf").exists()
     assert disk.file("etc/iscsi/initiatorname.iscsi").read_text() == "GenerateName=yes\n"
     assert disk.file("var/log/app/app.log").read_text() == "", "an empty log stays, with its owner"
-    gone = ("var/log/auth.log.1", "var/log/hart-bootstrap.log", "etc/google_instance_id", "var/lib/hart")
+    gone = ("etc/ssh/sshd_config.d/00-hart.conf", "var/log/auth.log.1", "var/log/hart-bootstrap.log", "var/lib/hart")
     assert [name for name in gone if disk.file(name).exists()] == []
     assert not disk.file("var/lib/systemd/random-seed").exists()
     held = disk.file("etc/systemd/system/salt-minion.service.d/zzz-hart.conf")
@@ -193,7 +199,7 @@ def test_what_writes_is_stopped_before_anything_is_removed(disk: Disk) -> None:
              "systemctl -q disable salt-minion.service", *(f"systemctl stop {unit}" for unit in UNITS),
              "pkill -KILL -x dhclient", "pkill -KILL -x dhcpcd", "journalctl --relinquish-var"]  # fmt: skip
     assert set(stops) <= set(calls)
-    assert max(calls.index(one) for one in stops) < calls.index("cloud-init clean --logs --seed --configs all")
+    assert max(calls.index(one) for one in stops) < calls.index("cloud-init clean --logs --seed --configs network")
     assert [one for one in calls if one.startswith("mount")] == []
 
 
@@ -255,6 +261,18 @@ def test_a_key_of_the_bootstrap_anywhere_else_is_a_failure_and_a_name_a_note(dis
     assert code == 0
     (note,) = (line for line in output.splitlines() if "note:" in line)
     assert note.startswith(f"hart: note: {disk.root}/etc/postfix/main.cf has the name of this machine")
+
+
+@pytest.mark.parametrize(("name", "words"), [
+    ("var/lib/ubuntu-advantage/private/machine-token.json", "token of Ubuntu Pro"),
+    ("etc/credstore.encrypted/own", "key of systemd-creds"),
+])  # fmt: skip
+def test_what_must_stay_although_it_is_of_the_machine_is_a_note(disk: Disk, name: str, words: str) -> None:
+    disk.has(name, "secret")
+    disk.has("var/lib/systemd/credential.secret", "secret")
+    code, output = disk.run()
+    assert (code, [words in line for line in output.splitlines() if "note:" in line]) == (0, [True])
+    assert disk.file("var/lib/systemd/credential.secret").exists() is ("credstore" in name)
 
 
 def test_a_machine_that_hart_did_not_make_is_left_alone(disk: Disk) -> None:
