@@ -9,12 +9,13 @@ import time
 from collections.abc import Callable, Iterator
 from pathlib import Path
 
+import psutil
 import pytest
 import yaml
 
 from hart_salt.config.schema import Provider
 from hart_salt.config.settings import Settings
-from hart_salt.drivers.local import image_files
+from hart_salt.drivers.local import directory, image_files
 from hart_salt.drivers.local.driver import Account, Local
 from hart_salt.images import generalise
 from hart_salt.model import Access, Instance, NewImage, Node
@@ -106,8 +107,11 @@ def test_an_image_of_a_minion_has_nothing_of_it_and_its_node_is_another_one(driv
     own = [key_text(path) for path in keys if "master" not in path.name and path.name != "host_key"]
     wanted = (TOKEN, MINION_ID, CLIENT.public.split()[1], *map(key_text, keys))
 
+    minion = [one.pid for one in directory._processes(place) if "salt_minion" in " ".join(one.cmdline())]
+    assert minion != []
     lines = [line for line in generalised(driver, first).splitlines() if not line.startswith("hart: ")]
     assert lines == []
+    until(lambda: not any(psutil.pid_exists(pid) for pid in minion))
     assert "hart: " in generalised(driver, first), "a second run is a success"
     driver.power_off(first, force=True)
     driver.finish_image(driver.make_image(first, NewImage(NAME, "app", "b1", "", "3008.4", "local")))
