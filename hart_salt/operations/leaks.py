@@ -47,6 +47,11 @@ class Orphan:
         """Whether this is a node that was ready and has lost its instance."""
         return self.record is not None and self.instance is None and self.record.stage == READY
 
+    @property
+    def is_of_bake(self) -> bool:
+        """Whether this is a node that existed only for an image: it goes even if its minion answers."""
+        return is_bake_id(self.name) if self.record is None else self.record.kind == BAKE
+
     def facts(self) -> dict[str, Any]:
         """Return the facts for a report."""
         region = next((it.region for it in (self.instance, self.record, self.leftover) if it is not None), None)

@@ -72,6 +72,7 @@ class Sweep:
             planned = {"would_rebuild": decision.rebuild, "would_seal": decision.unsealed}
             return _report("would_remove", _undone(decision.orphans), decision, problems, planned), None
         rebuilt = self._rebuild(decision)
+        self._record_bakes(decision, seen)
         sealed = self._seal(decision, seen, rebuilt, grace)
         removed, interrupted = self._remove(decision)
         if not problems and interrupted is None and not any(error for _, error in removed):
@@ -101,7 +102,8 @@ class Sweep:
             info.owner, masterless=not info.public_key, force=force, elsewhere=locks.elsewhere,
         )  # fmt: skip
         first = decide(dataclasses.replace(scene, force=True))
-        names = {orphan.name for orphan in (*first.orphans, *first.rebuild, *first.unsealed) if orphan.leftover is None}
+        candidates = (*first.orphans, *first.rebuild, *first.unsealed)
+        names = {orphan.name for orphan in candidates if orphan.leftover is None and not orphan.is_of_bake}
         asked = sorted(name for name in names if ACCEPTED in seen.keys.get(name, ()))
         going = {orphan.name for orphan in first.orphans if not orphan.is_missing}
         seen = dataclasses.replace(seen, present=answering(self._context.master.minions.present, asked, going))
@@ -151,6 +153,30 @@ class Sweep:
         written, failed = rebuild.write(records, self._context)
         decision.kept += [dataclasses.replace(by_name[name], why=why) for name, why in failed.items()]
         return [dataclasses.replace(by_name[record.minion_id], record=record) for record in written]
+
+    def _record_bakes(self, decision: Decision, seen: Snapshot) -> None:
+        """
+        Write records of nodes of bakes that have none but an accepted key, so that they go like other nodes.
+
+        The record keeps the key's fingerprint until the key is deleted, also if this sweep is killed in between.
+        """
+        bakes = {
+            orphan.name: orphan for orphan in decision.orphans
+            if orphan.instance is not None and orphan.record is None and orphan.is_of_bake
+            and ACCEPTED in seen.keys.get(orphan.name, ())
+        }  # fmt: skip
+        lost = [Found(it.instance, self._drivers[it.provider].provider) for it in bakes.values() if it.instance]
+        records = [dataclasses.replace(rebuild.new_record(it, self._context), stage="failed") for it in lost]
+        written, failed = rebuild.write(records, self._context)
+        by_name = {record.minion_id: record for record in written}
+        decision.orphans = [
+            dataclasses.replace(it, kind="node", instance=None, record=by_name[it.name]) if it.name in by_name else it
+            for it in decision.orphans if bakes.get(it.name) is not it or it.name in by_name
+        ]  # fmt: skip
+        for name, orphan in bakes.items():
+            if name not in by_name:
+                why = failed.get(name, "another operation has written its record since sweep decided")
+                decision.kept.append(dataclasses.replace(orphan, why=why))
 
     def _seal(self, decision: Decision, seen: Snapshot, rebuilt: Sequence[Orphan], grace: float) -> list[Orphan]:
         """
