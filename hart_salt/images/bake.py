@@ -23,7 +23,7 @@ from hart_salt.images import generalise
 from hart_salt.inventory.context import Context
 from hart_salt.inventory.journal import BAKE as BAKED_ACTION
 from hart_salt.inventory.records import BAKE
-from hart_salt.model import IMAGE_AVAILABLE, IMAGE_FAILED, BakedImage, NewImage, Node
+from hart_salt.model import IMAGE_AVAILABLE, IMAGE_FAILED, BakedImage, Instance, NewImage, Node
 from hart_salt.node import ssh
 from hart_salt.node.batch import NodeKind
 from hart_salt.node.bootstrap import Result
@@ -91,6 +91,8 @@ class Bake:
         self._batch = life.batch
         self._driver = life.batch.driver
         self._new: NewImage | None = None
+        #: the answer of the call that began the image; None: there was none
+        self._begun: BakedImage | None = None
         self._baked = Baked()
 
     async def run(self) -> None:
@@ -150,10 +152,20 @@ class Bake:
         await life.advance("imaging")
         await uninterrupted(self._batch.calls.driver(functools.partial(self._driver.power_off, instance, force=True)))
         self._new = self._named(result)
-        begun = await uninterrupted(self._batch.calls.driver(self._driver.make_image, instance, self._new))
-        image = await self._available(begun, self._life.node.region)
+        image = await self._available(await self._begin(instance), self._life.node.region)
         await uninterrupted(self._batch.calls.driver(self._driver.finish_image, self._marked(image)))
         return dataclasses.replace(self._marked(image), complete=True)
+
+    async def _begin(self, instance: Instance) -> BakedImage:
+        """Make the one call that begins the image, and wait for its answer even if the bake is cancelled."""
+
+        async def begin() -> None:
+            make = self._driver.make_image
+            self._begun = await self._batch.calls.driver(make, instance, self._new)
+
+        await uninterrupted(begin())
+        assert self._begun is not None  # noqa: S101 - begin has returned
+        return self._begun
 
     def _named(self, result: Result) -> NewImage:
         node, order = self._life.node, self._order
@@ -211,22 +223,36 @@ class Bake:
             raise
 
     async def _delete_all(self) -> None:
-        """Delete every image of this batch; what cannot be deleted is reported, and left to sweep."""
+        """
+        Delete every image of this batch; what cannot be deleted is reported, and left to sweep.
+
+        An image whose create call had no answer is looked for several times: it can be listed seconds later.
+        """
         if self._new is None:
             return
+        left = ""
         for attempt in range(UNDO_ATTEMPTS):
-            try:
-                found = await self._batch.calls.driver(self._driver.baked_images, self._life.node.region)
-                for image in found:
-                    if image.batch == self._life.node.batch:
-                        await self._batch.calls.driver(self._driver.delete_image, image)
-                return
-            except DriverError as error:
-                if attempt == UNDO_ATTEMPTS - 1:
-                    left = f"the image {self._new.name} could not be deleted: {error}; salt-run hart.sweep removes it"
-                    self._life.undo.beside.append(left)
-                    return
+            if attempt:
                 await self._batch.calls.sleep(UNDO_INTERVAL)
+            try:
+                if await self._delete_found():
+                    return
+                left = ""
+            except DriverError as error:
+                left = f"the image {self._new.name} could not be deleted: {error}; salt-run hart.sweep removes it"
+        if left:
+            self._life.undo.beside.append(left)
+
+    async def _delete_found(self) -> bool:
+        """Delete the images of this batch that are known or listed; return whether there was one."""
+        calls, driver, batch = self._batch.calls, self._driver, self._life.node.batch
+        listed = await calls.driver(driver.baked_images, self._life.node.region)
+        found = {image.image_id or image.name: image for image in listed if image.batch == batch}
+        if self._begun is not None:  # a list may not have it yet
+            found.setdefault(self._begun.image_id or self._begun.name, self._begun)
+        for image in found.values():
+            await calls.driver(driver.delete_image, image)
+        return bool(found)
 
     def _report(self, image: BakedImage) -> None:
         """Say what was made: from now on there is a complete image, whatever becomes of the node and of copies."""
