@@ -17,7 +17,7 @@ from typing import Any
 from hart_salt.base.errors import Refused
 from hart_salt.base.text import suggestion
 from hart_salt.drivers.contract import Driver
-from hart_salt.inventory.journal import CREATE, ENDS, Entry, Journal, iso
+from hart_salt.inventory.journal import BAKE, CREATE, ENDS, Entry, Journal, iso
 from hart_salt.inventory.snapshot import Snapshot
 from hart_salt.model import Price
 from hart_salt.operations import prices
@@ -157,7 +157,7 @@ def _spans(
     """Return all instances of the journal and those that exist, and notes."""
     of_instance: dict[tuple[str | None, str], list[Entry]] = {}
     for entry in entries:
-        if entry.instance_id and entry.kind in ("minion", "master"):
+        if entry.instance_id and entry.kind in ("minion", "master", "bake"):
             of_instance.setdefault((entry.provider, entry.instance_id), []).append(entry)
     existing = {(node.offer.provider, node.instance_id): node for node in there if node.instance_id}
     spans, lost = [], []
@@ -182,7 +182,8 @@ def _end(entries: Sequence[Entry]) -> float | None:
     if ended:
         return ended[-1]
     last = entries[-1]
-    return last.time if last.action == CREATE and not last.result else None  # it was rolled back
+    # It was rolled back, or existed only until there was an image of it.
+    return last.time if last.action == BAKE or last.action == CREATE and not last.result else None
 
 
 def _span_of(entries: Sequence[Entry], end: float | None) -> Span:

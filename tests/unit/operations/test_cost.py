@@ -14,7 +14,7 @@ from hart_salt.config.schema import Provider
 from hart_salt.drivers.contract import Driver
 from hart_salt.drivers.local import driver as local
 from hart_salt.inventory.identity import Found
-from hart_salt.inventory.journal import CREATE, DESTROY, IMPORT, SWEEP, Entry, Journal
+from hart_salt.inventory.journal import BAKE, CREATE, DESTROY, IMPORT, SWEEP, Entry, Journal
 from hart_salt.inventory.records import Record
 from hart_salt.inventory.snapshot import Snapshot
 from hart_salt.model import Instance, Price
@@ -167,6 +167,18 @@ def test_a_node_that_was_rolled_back_counts_until_then_and_one_without_an_instan
     kept = snapshot(("failed", "do", "app", "s", "running"))
     assert costs(entries, kept) == {"failed": (6.0, 720.0)}, "keep_failed"
     assert costs([*entries, of("failed", DESTROY, BEGIN + 15 * DAY)]) == {"failed": (3.0, 360.0)}
+
+
+@pytest.mark.parametrize("result", [True, False])
+def test_the_node_of_a_bake_counts_until_the_end_of_the_bake(*, result: bool) -> None:
+    """It belongs to no role, since it is none of the role's nodes."""
+    entries = [of("bake", BAKE, BEGIN + 3 * DAY, result=result, kind="bake", role=None)]
+    assert costs(entries) == {"bake": (0.6, 72.0)}
+    assert report(EMPTY, MONTH, entries).data["roles"] == {"(none)": {"USD": 0.6}}
+    assert "whose end is not in the journal" not in "".join(report(EMPTY, MONTH, entries).notes)
+    left = snapshot(("bake", "do", None, "s", "running"))
+    assert costs(entries, left) == {"bake": (6.0, 720.0)}, "it could not be destroyed"
+    assert costs([*entries, of("bake", SWEEP, BEGIN + 15 * DAY, kind="bake", role=None)]) == {"bake": (3.0, 360.0)}
 
 
 def test_a_destroy_that_failed_ends_nothing() -> None:
