@@ -17,7 +17,7 @@ keep_script, run_script
     stores the script, prints that it ran
 carry, equip, master_key, authorize
     of a salt-master: stores what it gets, and prints a public key made for this machine
-any other command of the protocol
+any other command of the protocol, and those that prepare a machine for an image
     ends with 0 at once
 
 A saved image has no files: ``LightMachine.made_of`` is the machine that it is a copy of.
@@ -47,6 +47,7 @@ from typing import Any
 import asyncssh
 import yaml
 
+from hart_salt.images import generalise
 from hart_salt.node import bootstrap
 from tests.emulation.backend import Addresses, BootRequest
 from tests.public_keys import new_public_key
@@ -56,6 +57,9 @@ PRIVATE_KEY = re.compile(r"-----BEGIN OPENSSH PRIVATE KEY-----.*?-----END OPENSS
 PUBLIC_KEY = re.compile(r"ssh-ed25519 [A-Za-z0-9+/=]+")
 BOOT_TIMEOUT = 60.0
 COMMANDS = bootstrap.commands("")
+#: the commands that prepare a machine for an image; both do nothing, since a light machine has no files
+GENERALISE = generalise.commands("debian", "", "ssh-ed25519 A", "a")
+NOTHING = (*dataclasses.asdict(COMMANDS).values(), GENERALISE.keep, GENERALISE.run)
 #: commands that can fail
 FAILING = ("equip", "start", "authorize", "run_script", "seal")
 
@@ -242,7 +246,7 @@ class LightMachines:
             COMMANDS.master_key: self._master_key,
             COMMANDS.authorize: self._authorize,
         }
-        work = known.get(command, self._nothing if command in dataclasses.asdict(COMMANDS).values() else None)
+        work = known.get(command, self._nothing if command in NOTHING else None)
         if work is None:
             process.stderr.write(b"a light machine knows the commands of the bootstrap only\n")
             process.exit(127)

@@ -2,9 +2,10 @@
 Minions of light machines, which exist on the master's event bus only.
 
 ``BusMinions.start`` is meant for ``on_start`` of ``LightMachines``. It fires the start event of a minion and answers
-``test.ping``, ``cmd.run_all``, ``grains.item`` and, from the minion's configuration, ``config.get``. The master's own
-code stores an answer in the job cache and fires it on the bus. The rest is real: the master, its key store, the job.
-The minions' keys must be accepted, or the master sends them no job. It runs on the master's host as the master's user.
+``test.ping``, ``cmd.run_all``, ``state.apply``, ``grains.item`` and, from the minion's configuration,
+``config.get``. The master's own code stores an answer in the job cache and fires it on the bus. The rest is real: the
+master, its key store, the job. The minions' keys must be accepted, or the master sends them no job. It runs on the
+master's host as the master's user.
 """
 
 from __future__ import annotations
@@ -30,7 +31,10 @@ from tests.emulation.light import LightMachine
 CONNECT_TIMEOUT = 120.0
 #: the default answers of all minions by function, beside ``grains.item``; for example, a script that seals them over
 #: Salt succeeds
-ANSWERS: Mapping[str, Any] = {"test.ping": True, "cmd.run_all": {"retcode": 0, "stdout": "", "stderr": "", "pid": 1}}
+ANSWERS: Mapping[str, Any] = {
+    "test.ping": True, "cmd.run_all": {"retcode": 0, "stdout": "", "stderr": "", "pid": 1},
+    "state.apply": {"file_|-a_|-/a_|-managed": {"result": True, "comment": "", "changes": {}}},
+}  # fmt: skip
 
 
 class BusMinions:

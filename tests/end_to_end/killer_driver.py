@@ -18,10 +18,13 @@ from hart_salt.drivers import driver_class
 from hart_salt.drivers.local.driver import Local
 from hart_salt.inventory.records import Store
 from hart_salt.master.keys import Keys
+from hart_salt.master.minions import Minions
 
 POINT = os.environ.get("HART_KILL", "")
 DRIVER = Local  #: a package must offer a driver; nothing uses this one
-VERBS = ("launch", "terminate", "settle", "remove")
+VERBS = (
+    "launch", "terminate", "settle", "remove", "power_off", "make_image", "baked_image", "finish_image", "copy_image",
+)  # fmt: skip
 
 
 def _die() -> None:
@@ -75,6 +78,8 @@ def _stages(real: Any) -> Any:
 if POINT:
     _around(Keys, "accept_many", "accept_key")
     _around(Keys, "delete", "delete_keys")
+    _around(Keys, "delete_each", "delete_keys")
+    _around(Minions, "apply", "apply")
     _around(Store, "remove", "remove")
     setattr(Store, "put", _stages(Store.put))  # noqa: B010 - a plain assignment to a method is none for mypy
     _driver = driver_class(os.environ["HART_KILL_DRIVER"])

@@ -31,6 +31,7 @@ from tests.emulation.light import LightMachines, Tenant
 from tests.emulation.light_salt import BusMinions
 from tests.end_to_end.clouds import Cloud
 from tests.end_to_end.conftest import Ran, SaltMaster, running_master
+from tests.end_to_end.runs import write_sls
 
 PKI = "etc/salt/pki/master"  #: the master's key store, below its root
 SSH_PORT = 22  #: the only port that drivers know
@@ -82,6 +83,18 @@ class LightCloud:
             self.master.hart["providers"][self.provider] = {"driver": self.kind.name, **section}
             self.master.write()
 
+    def baking(self, *arguments: str) -> list[str]:
+        """
+        Return the function and the arguments for a bake.
+
+        The role has the name of the provider, so that the id of the bake's node contains it.
+        """
+        with self.lock:
+            write_sls(self.master, "base", "/a: file.managed\n")
+            self.master.hart["roles"][self.provider] = {"provider": self.provider, "bake": "base"}
+            self.master.write()
+        return ["hart.bake", self.provider, *arguments]
+
     def create(self, *arguments: str) -> Ran:
         """Create nodes of the role with the real command."""
         return self.master.run(*self.creation(*arguments))
@@ -102,7 +115,7 @@ class LightCloud:
         return bool(claim["provider"] == self.provider)
 
     def _is_ours(self, minion_id: str) -> bool:
-        return f".{self.provider}." in minion_id
+        return f".{self.provider}." in minion_id or f"hart-bake-{self.provider}-" in minion_id
 
     def left(self) -> dict[str, list[str]]:
         """Return everything that a node or its batch can leave behind, at the provider and here; empty: nothing."""

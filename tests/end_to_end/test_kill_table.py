@@ -6,7 +6,7 @@ of the key store; and, at the clouds, each call that changes something: before i
 answer still pending. The machines are light ones, and real ones for the driver ``local``. By default, one cloud has the
 points that are not calls: they are in code that all clouds share, and between its calls. With ``./test --all`` each
 cloud has all points. After the sweep there is nothing, or a complete and sealed node: one that was ready, or of which
-nothing had been removed. All outcomes are printed as one table.
+nothing had been removed. Of a bake, there is nothing or a complete image. All outcomes are printed as one table.
 """
 
 from __future__ import annotations
@@ -25,6 +25,9 @@ from typing import Any
 import pytest
 from saltfactories.manager import FactoriesManager
 
+from hart_salt.base.names import is_bake_id
+from hart_salt.drivers import driver_class
+from hart_salt.drivers.capabilities import SnapshotSupport
 from tests import scope
 from tests.emulation.faults import Fault
 from tests.end_to_end import light_cloud, tools
@@ -47,6 +50,26 @@ CREATING = (
 DESTROYING = tuple(f"{verb}:{when}" for verb in ("terminate", "delete_keys", "remove") for when in BEFORE_AFTER)
 #: verbs of the driver itself
 OF_DRIVERS = tuple(f"{verb}:{when}" for verb in ("access", "launch", "settle", "terminate") for when in BEFORE_AFTER)
+BAKING = (
+    *(f"stage:{stage}" for stage in ("enrolled", "generalising", "imaging", "destroying")),
+    *(
+        f"{verb}:{when}"
+        for verb in ("apply", "power_off", "make_image", "baked_image", "finish_image", "terminate", "delete_keys",
+                     "remove", "copy_image")
+        for when in BEFORE_AFTER
+    ),
+)  # fmt: skip
+#: those that every run has: an image is half made, complete, and being copied
+BAKING_BY_DEFAULT = ("make_image:after", "finish_image:before", "finish_image:after", "copy_image:after")
+#: points of a bake from which on its image is complete
+HAS_IMAGE = (
+    "finish_image:after", "stage:destroying",
+    *(f"{verb}:{when}" for verb in ("terminate", "delete_keys", "remove", "copy_image") for when in BEFORE_AFTER),
+)  # fmt: skip
+#: a second region for the images of a driver that has them in some regions only
+ELSEWHERE = {"do": "ams3", "ec2": "us-west-2"}
+#: what a complete image consists of at a provider, as the emulators name it
+IMAGES = {"images", "snapshots"}
 #: the drivers that are killed at every point; the others only in their own code: in each call, or around the verbs
 EVERY_POINT = DRIVERS if scope.whole else ("do",)
 #: concurrent masters of a driver, if there is more than one
@@ -75,7 +98,8 @@ class Outcome:
     def line(self) -> str:
         """Return the row of the table."""
         before = "; ".join(f"{kind} {len(names)}" for kind, names in self.left_before.items()) or "nothing"
-        after = "the whole node" if "whole" in self.left else str(self.left or "none")
+        whole = {"whole": "the whole node", "image": "the image"}
+        after = next((words for what, words in whole.items() if what in self.left), str(self.left or "none"))
         return f"{self.name:<36} {before:<72} {after}"
 
 
@@ -135,6 +159,30 @@ class Lane:
         self.clear()
         return outcome
 
+    def baking(self) -> list[str]:
+        """Return the function and the arguments for a bake, with a copy where the driver has one."""
+        if self.light is None:
+            return ["hart.bake", "app"]
+        places = [str(self.light.kind.node.get("region") or ""), ELSEWHERE.get(self.driver, "")]
+        return self.light.baking(*([f"region={','.join(places)}"] if all(places) else []))
+
+    def swept_of_bake(self, name: str, code: int, said: str = "") -> Outcome:
+        """Take the state, sweep, take the state again, and delete the image if it is complete."""
+        before = self.read()
+        swept = self.master.run("hart.sweep", f"provider={self.provider}", "grace=0")
+        left = self.read()
+        if left and left.keys() <= IMAGES:
+            listed = self.master.run("hart.list_images", f"provider={self.provider}").data
+            baked = {image: entry for image, entry in listed.items() if entry.get("baked")}
+            if baked and all(entry["available"] and not entry["nodes"] for entry in baked.values()):
+                left = {"image": sorted(baked)}
+            for image in baked:
+                ran = self.master.run("hart.remove_image", image, f"provider={self.provider}")
+                assert ran.code == 0, ran
+        outcome = Outcome(name, code, said, before, swept, left, self.read())
+        self.clear()
+        return outcome
+
     def _whole(self, left: dict[str, list[str]]) -> dict[str, list[str]]:
         """Return what is left besides a node that is complete and ready."""
         if not left:
@@ -146,6 +194,8 @@ class Lane:
 
 
 def by_point(lane: Lane, phase: str, point: str) -> Outcome:
+    if phase == "bake":
+        return lane.swept_of_bake(f"{phase}: {point}", *lane.killed_at(point, lane.baking()))
     if phase == "destroy":
         assert lane.master.run(*lane.creation).code == 0
     command = lane.creation if phase == "create" else ["hart.destroy", lane.node]
@@ -158,9 +208,10 @@ def by_call(lane: Lane, phase: str) -> list[Outcome]:
     for number, when in itertools.product(range(MOST_CALLS), BEFORE_AFTER):
         if phase == "destroy":
             assert lane.master.run(*lane.creation).code == 0
-        command = lane.creation if phase == "create" else ["hart.destroy", lane.node]
+        command = {"create": lane.creation, "bake": lane.baking()}.get(phase, ["hart.destroy", lane.node])
         code = lane.killed_in_call(number, when, command)
-        outcome = lane.swept(f"{phase}: {when} call {number + 1} was done", code)
+        sweep = lane.swept_of_bake if phase == "bake" else lane.swept
+        outcome = sweep(f"{phase}: {when} call {number + 1} was done", code)
         if code != -signal.SIGKILL and when == "before":
             return found
         found.append(outcome)
@@ -173,7 +224,14 @@ Case = tuple[str, str, str]
 def cases(driver: str) -> list[Case]:
     """Return a driver's cases, in the order of its lane."""
     calls = [(phase, "calls") for phase in ("create", "destroy")] if driver in CLOUDS else []
-    return [(driver, phase, what) for phase, what in (*_points(driver), *calls)]
+    return [(driver, phase, what) for phase, what in (*_points(driver), *_points_of_bake(driver), *calls)]
+
+
+def _points_of_bake(driver: str) -> list[tuple[str, str]]:
+    if not issubclass(driver_class(driver), SnapshotSupport) or driver not in EVERY_POINT:
+        return []
+    points = [("bake", point) for point in (BAKING if scope.whole else BAKING_BY_DEFAULT)]
+    return [*points, ("bake", "calls")] if scope.whole and driver in CLOUDS else points
 
 
 def _points(driver: str) -> list[tuple[str, str]]:
@@ -268,10 +326,21 @@ def lane(factories: FactoriesManager, driver: str) -> Iterator[Lane]:
 
 def _left_locally(master: SaltMaster) -> dict[str, list[str]]:
     """Return what is left by node, to recognise a complete one; processes and sockets are found by its directory."""
-    node = "node.local.app"
-    found = tools.left_of(master, node)
+    nodes = ["node.local.app", *sorted(_bakes(master))]
     claims = [path.name for path in (master.cachedir / "hart/locks").glob("*.batch")]
-    return {**({"claims": claims} if claims else {}), **{part: [node] for part in found}}
+    images = [path.name for path in (master.instances / ".images").glob("*")]
+    found: dict[str, list[str]] = {}
+    for node, parts in tools.left_of_each(master, nodes).items():
+        for part in parts:
+            found.setdefault(part, []).append(node)
+    return {**({"claims": claims} if claims else {}), **({"images": images} if images else {}), **found}
+
+
+def _bakes(master: SaltMaster) -> set[str]:
+    """Return the ids of nodes of bakes of which there is anything."""
+    places = [master.instances.glob("*"), (master.cachedir / "hart/nodes").glob("*.p")]
+    found = {path.name.removesuffix(".node.p") for place in places for path in place}
+    return {name for name in (*found, *(one for ids in master.keys().values() for one in ids)) if is_bake_id(name)}
 
 
 def _site(master: SaltMaster) -> Path:
@@ -299,9 +368,12 @@ def test_a_sweep_removes_what_a_killed_run_left(table: Table, case: Case) -> Non
     for outcome in outcomes:
         assert outcome.code == -signal.SIGKILL, outcome.said
         assert outcome.swept.code == 0, outcome
-        assert outcome.left in ({}, {"whole": outcome.left.get("whole")}), outcome
+        whole = "image" if case[1] == "bake" else "whole"
+        assert outcome.left in ({}, {whole: outcome.left.get(whole)}), outcome
         assert outcome.at_last == {}, outcome
-        if case[1] == "create" and case[2] in MAY_BE_READY:
+        if case[1] == "bake":
+            assert case[2] == "calls" or ("image" in outcome.left) is (case[2] in HAS_IMAGE), outcome
+        elif case[1] == "create" and case[2] in MAY_BE_READY:
             assert "whole" in outcome.left, "it was ready: nothing takes it away"
         elif case[1] == "create":
             assert outcome.left == {} or "call" in outcome.name, outcome
