@@ -21,7 +21,7 @@ from hart_salt.base.concurrency import within
 HANDSHAKES = 100
 RETRY_INTERVAL = 0.5  #: least seconds between two attempts to connect to a node
 #: the same while nothing listens at the node's address: such an attempt costs neither side anything
-KNOCK_INTERVAL = 0.1
+KNOCK_INTERVAL = 0.05
 #: seconds between two attempts for each node that tries: about the time of an attempt
 RETRY_SHARE = 0.004
 #: the share of the loop's time that one node may use in the long run, from 0 to 1

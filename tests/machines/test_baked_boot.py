@@ -74,8 +74,11 @@ def baked(host: MachineHost, release: str, datasource: str) -> Image:
     sshd = ok(machine, LISTED_SSHD)
     ok(machine, f"{use_repository(host, host.repository_key)} apt-get update -qq && {install()}")
     work = generalise.commands("debian", "", Keys().client.public, "web")
-    ok(machine, "mkdir -p /run/hart && echo {} > /run/hart/result.json")  # as if a bootstrap had been there
-    ok(machine, f"printf %s {shlex.quote(work.script)} | sh -c {shlex.quote(work.keep)}; {work.run}")
+    # The script refuses a machine that the bootstrap has not run on.
+    ok(machine, "mkdir -p /run/hart && echo '{}' > /run/hart/result.json")
+    keep = f"printf %s {shlex.quote(work.script)} | sh -c {shlex.quote(work.keep)}"
+    code, output = machine.run(f"{keep}; {work.run}", 120)
+    assert code == 0, output
     return Image(host.snapshot(machine), release, sshd)
 
 

@@ -74,7 +74,7 @@ class DigitalOcean(AddressSupport, Snapshotted, Powered, KeyedRestDriver):
     keys_path = "account/keys"
     sizes_know_regions = True
     #: a droplet takes half a minute or so; four calls find it in that time, where one call every 3 s needs ten
-    first_looks: ClassVar[Sequence[float]] = (0.0, 1.5, 7.0, 21.0)
+    first_looks: ClassVar[Sequence[float]] = (0.0, 1.0, 7.0, 21.0)
     query_names: ClassVar[Mapping[str, str]] = {"tag": "tag_name"}
 
     def __init__(self, provider: Provider, master: MasterInfo, sleep: Callable[[float], None] = time.sleep) -> None:

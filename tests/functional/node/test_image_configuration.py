@@ -122,5 +122,5 @@ def test_nothing_holds_the_service_when_it_is_started(machine: Machine) -> None:
     assert machine.files("etc/systemd") == {}
     assert not machine.file("etc/systemd/system/salt-minion.service.d").exists()
     assert machine.file("calls").read_text().splitlines() == [
-        "systemctl -q --no-reload enable salt-minion.service", "systemctl --no-block start salt-minion.service",
+        "systemctl --no-block start salt-minion.service", "systemctl -q --no-reload enable salt-minion.service",
     ]  # fmt: skip
