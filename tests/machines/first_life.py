@@ -21,7 +21,10 @@ from tests.machines.test_cloud_machines import ok
 TOKEN = "first-life-5e1f"  # noqa: S105
 MINION_ID = "hart-bake-app-1234abcd"
 #: what the test cloud itself gives each machine before it boots, instead of firmware and DHCP
-GIVEN = ("usr/lib/test-cloud", *(f"etc/systemd/network/05-eth{number}.network" for number in (0, 1)))
+GIVEN = (
+    "usr/lib/test-cloud",
+    *(f"etc/systemd/network/{name}.network" for name in ("05-eth0", "05-eth1", "60-hc-eth1")),
+)
 SALT = "opt/saltstack"
 #: a text of at least this length of a key's base64 body identifies it
 KEY_TEXT = 40

@@ -36,8 +36,13 @@ MASTER_KEY = "-----BEGIN PUBLIC KEY-----\nTWFzdGVyTWFzdGVyTWFzdGVyTWFzdGVyTWFzdG
 BOOT_TIMEOUT = 300
 #: what the two machines have in common in these tests
 SHARED = {"client key", "/etc/salt/pki/minion/minion_master.pub", "/run/hart/host_key"}
-#: what is only in the memory of a machine: Google's agent keeps no copy of the startup script
-FLEETING = {"gce-startup": {"client key", "/run/hart/host_key"}}
+#: what is in no file of a machine: Google's agent keeps no copy of the startup script, and configures no network
+FLEETING = {
+    "gce-startup": {
+        "client key", "/run/hart/host_key",
+        *(f"{kind} of eth{number}" for kind in ("address", "hardware address") for number in (0, 1)),
+    },
+}  # fmt: skip
 
 
 @pytest.fixture(scope="module")

@@ -149,7 +149,7 @@ def disk(tmp_path: Path) -> Disk:
     made.has("root/.ssh/authorized_keys", lines, 0o600)
     made.has("home/deploy/.ssh/authorized_keys", f"{CLIENT}\n", 0o600)
     made.file("var/log/app/app.log.2.gz").write_bytes(gzip.compress(TOKEN.encode()))
-    made.has("var/log/journal/0123/system.journal", TOKEN)
+    made.has(f"var/log/journal/{TOKEN}/system.journal", TOKEN)
     made.has("var/log/hart-bootstrap.log", TOKEN)
     return made
 
