@@ -181,8 +181,8 @@ def test_a_create_call_whose_answer_is_lost_makes_one_image_which_is_known_or_un
 
 @EACH
 def test_a_create_call_that_is_not_answered_in_time_makes_one_image(environment: CloudEnvironment) -> None:
+    instance = stopped(environment, environment.driver())
     driver = environment.driver(api_timeout=API_TIMEOUT)
-    instance = stopped(environment, driver)
     environment.cloud.faults.add(Fault(**environment.image_create, when="after", stall=4 * AT_THE_MOST))
     begun = driver.make_image(instance, new_image(environment))
     found = settled(environment, environment.driver(), begun)
