@@ -53,6 +53,33 @@ def test_the_catalogue(client: Client) -> None:
     assert client.locations.get_by_name("ash").network_zone == "us-east"
 
 
+def test_images_of_servers(cloud: Hetzner, client: Client, clock: Clock) -> None:
+    cloud.settings.image_after = 60.0
+    server = client.servers.create(name="app-1", **SPEC).server
+    clock.advance(10)
+    server.power_off().wait_until_finished()
+    made = server.create_image(description="golden", type="snapshot", labels={"a": "b"})
+    assert (made.action.command, made.action.status, made.image.status) == ("create_image", "running", "creating")
+    with pytest.raises(hcloud.APIException) as caught:
+        server.power_on()
+    assert caught.value.code == "locked"
+    clock.advance(60)
+    made.action.wait_until_finished()
+    (image,) = client.images.get_all(type=["snapshot"], label_selector="a==b")
+    assert (image.id, image.status, image.description) == (made.image.id, "available", "golden")
+    assert (image.image_size, image.disk_size, image.created_from.id) == (2.3, 40, server.id)
+    assert image.update(labels={"c": ""}).labels == {"c": ""}
+    image.change_protection(delete=True).wait_until_finished()
+    with pytest.raises(hcloud.APIException) as caught:
+        image.delete()
+    assert caught.value.code == "protected"
+    client.images.get_by_id(image.id).change_protection(delete=False)
+    second = client.servers.create(name="app-2", **{**SPEC, "image": image}).server
+    assert second.image.id == image.id
+    assert image.delete()
+    assert client.images.get_all(type=["snapshot"]) == []
+
+
 def test_create_list_change_destroy(cloud: Hetzner, client: Client, clock: Clock) -> None:
     key = client.ssh_keys.create(name="k", public_key=public_key(), labels={"a": "b"})
     for number in range(5):

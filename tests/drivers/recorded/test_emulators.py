@@ -301,8 +301,10 @@ def bake(driver: Driver, instance: Instance) -> None:
     new = NewImage("hart-app-202611301200-b1", "app", "b1", "1-abc", "3008.3", str(instance.region), "amd64")
     made = driver.make_image(instance, new)
     assert driver.baked_images() != []
-    driver.finish_image(made)
-    assert driver.baked_image(made) is not None
+    found = driver.baked_image(made)  # some have no id until they are available
+    assert found is not None
+    driver.finish_image(found)
+    assert driver.baked_images() != []  # now with its size
 
 
 @pytest.mark.parametrize("cloud", CLOUDS)

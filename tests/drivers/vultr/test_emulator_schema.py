@@ -54,25 +54,28 @@ def test_every_answer_conforms(cloud: Vultr, client: Client, clock: Clock) -> No
     everything = [
         "account", "instances", "instances?per_page=1", "instances?tag=a:b", f"instances/{one}",
         f"instances/{one}/vpcs", f"instances/{one}/ipv4", "regions", "regions/ams/availability", "plans", "os",
-        "ssh-keys", f"ssh-keys/{key}", "snapshots", "startup-scripts", "vpcs", "firewalls", f"firewalls/{group}",
+        "ssh-keys", f"ssh-keys/{key}", "snapshots", f"snapshots/{snapshot}",
+        "startup-scripts", "vpcs", "firewalls", f"firewalls/{group}",
         f"firewalls/{group}/rules",
     ]  # fmt: skip
     for seconds in (0, 10):
         clock.advance(seconds)
         for path in everything:
             client.get(path)
-    client.make("snapshots", "snapshot", instance_id=one, description="s")
+    made = client.make("snapshots", "snapshot", instance_id=one, description="s")["id"]
     for method, path, body in (
         ("PATCH", f"instances/{one}", {"tags": ["b"], "user_data": "eQ=="}),
         ("PATCH", f"ssh-keys/{key}", {"name": "other"}),
         ("PUT", f"firewalls/{group}", {"description": "gw"}),
         ("POST", f"instances/{one}/vpcs/attach", {"vpc_id": vpc}),
+        ("PUT", f"snapshots/{made}", {"description": "t"}),
+        ("DELETE", f"snapshots/{made}", None),
         ("DELETE", f"instances/{one}", None),
         ("DELETE", f"ssh-keys/{key}", None),
         ("DELETE", f"firewalls/{group}", None),
     ):
         assert client.call(method, path, body).status_code in (202, 204)
-    for path in (f"instances/{one}", f"ssh-keys/{key}", f"firewalls/{group}"):
+    for path in (f"snapshots/{made}", f"instances/{one}", f"ssh-keys/{key}", f"firewalls/{group}"):
         assert client.call("GET", path).status_code == 404
     assert cloud.said_against() == []
 
