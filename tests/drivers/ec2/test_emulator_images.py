@@ -59,7 +59,8 @@ def test_an_instance_that_is_ending_makes_no_image(cloud: Cloud, instance: str) 
 
 
 @pytest.mark.parametrize(
-    ("name", "code"), [("one", "InvalidAMIName.Duplicate"), ("a+b+c", "InvalidAMIName.Malformed"), ("ö" * 5, "Malformed")]
+    ("name", "code"),
+    [("one", "InvalidAMIName.Duplicate"), ("a+b+c", "InvalidAMIName.Malformed"), ("ö" * 5, "Malformed")],
 )
 def test_names(cloud: Cloud, instance: str, name: str, code: str) -> None:
     made_of(cloud, instance)

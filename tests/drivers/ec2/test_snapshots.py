@@ -278,6 +278,15 @@ def test_half_made_images_and_snapshots_without_one_are_left(
     assert len(snapshots(cloud)) == 1
 
 
+def test_the_snapshot_of_a_pending_image_is_not_left_on_its_own(
+    driver: ec2.Ec2, stopped: Instance, cloud: Cloud
+) -> None:
+    """EC2 does not show yet that it belongs to the image."""
+    cloud.settings.image_after = 60
+    driver.make_image(stopped, NEW)
+    assert [one.kind for one in driver.leftovers()] == ["image"]
+
+
 def test_a_snapshot_that_somebody_uses_is_not_left(
     driver: ec2.Ec2, stopped: Instance, cloud: Cloud, time: Time
 ) -> None:
