@@ -29,8 +29,6 @@ A map of the package, from the top down. A package imports only what is below it
     images that hart makes of nodes: the course of a bake, what is removed from the node, which images stay
 ``migration/``
     brings under management what hart-salt did not create: minions, hart's own store, salt-cloud's configuration
-``images/``
-    images that hart makes of nodes: the making, what is removed from a node before it
 ``operations/``
     operations on many nodes: create, destroy, scale, list; the sweep after crashes; additional addresses
 ``reports/``

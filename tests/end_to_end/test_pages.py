@@ -32,6 +32,8 @@ ELSEWHERE = {
     r"salt-run hart\.check_seal role=app": "minions with the module: test_seal.py",
     r"salt-run hart\.timeline .*": "the batch of the page is somebody else's; test_reports.py has it",
     r"salt-run hart\.(plan|apply|fleets|hold|unhold|simulate)\b.*": "declared fleets: tests/functional/fleets",
+    r"salt-run hart\.bake app (region|provider)=.*": "copies to other regions: tests/drivers/test_contract_images.py",
+    r"salt-run hart\.remove_image IMAGE.*": "each image has another id: tests/functional/images",
     r"salt -G roles:app hart\.interruption": "spot nodes: tests/drivers/ec2, tests/functional/test_metadata.py",
     r"install -d -o salt .*": "the user of Salt's own packages is not here",
 }

@@ -17,10 +17,12 @@ image, at most 1.15 times the floor, and at most half of an unbaked node.
 from __future__ import annotations
 
 import contextlib
+import json
 import socket
 import statistics
 import time
 from collections.abc import Iterator, Mapping, Sequence
+from pathlib import Path
 from typing import Any, cast
 
 from droplets import LIMIT, NUMBERS, BenchMaster, bench, line, started
@@ -93,7 +95,7 @@ def create(master: BenchMaster, role: str) -> dict[str, float]:
     master.ask("hart.destroy", ",".join(made))
     seconds = node["seconds"]
     stages = {stage: seconds.get(stage, 0.0) for stage in WAY}
-    return {**stages, "to ready": sum(stages.values()), "to the end": sum(seconds.values()), "whole": took}
+    return {**seconds, **stages, "to ready": sum(stages.values()), "to the end": sum(seconds.values()), "whole": took}
 
 
 def both(name: str, numerator: Sequence[float], denominator: Sequence[float]) -> str:
@@ -123,8 +125,18 @@ def report(floors: Sequence[dict[str, float]], nodes: Mapping[str, Sequence[dict
     ])  # fmt: skip
 
 
-def measure(runs: int, work: float) -> None:
-    """Bake, measure and print."""
+def figures(nodes: Mapping[str, Sequence[Mapping[str, float]]], work: float) -> dict[str, Any]:
+    """Return the stages of the fastest node of each kind, for ``tools/baked_timelines.py``."""
+    best = {role: min(found, key=lambda one: one["to the end"]) for role, found in nodes.items()}
+    stages = {
+        role: {stage: round(seconds, 2) for stage, seconds in one.items() if stage in (*STAGES, "applying")}
+        for role, one in best.items()
+    }
+    return {"runs": max(map(len, nodes.values())), "work": work, "seconds": stages}
+
+
+def measure(runs: int, work: float, file: Path | None = None) -> None:
+    """Bake, measure and print; write the figures of the picture in the docs to ``file``."""
     floors: list[dict[str, float]] = []
     nodes: dict[str, list[dict[str, float]]] = {role: [] for role in ROLES}
     with bench(ROLES) as (host, master):
@@ -142,3 +154,5 @@ def measure(runs: int, work: float) -> None:
     print(machine("after"))
     print(f"the bake took {baking:.1f} s, of which {work:g} s are the work of its states")
     print(report(floors, nodes, work))
+    if file is not None:
+        file.write_text(json.dumps(figures(nodes, work), indent=1) + "\n", encoding="utf-8")

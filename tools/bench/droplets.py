@@ -254,6 +254,7 @@ def _options(parser: argparse.ArgumentParser) -> None:
         default=10.0,
         help="with --baked: seconds of work in the baked states (default: %(default)s)",
     )
+    parser.add_argument("--figures", type=Path, help="with --baked: write the stages of the fastest nodes to this file")
 
 
 def main() -> None:
@@ -262,7 +263,7 @@ def main() -> None:
     if arguments.baked:
         import baked
 
-        baked.measure(arguments.runs, arguments.work)
+        baked.measure(arguments.runs, arguments.work, arguments.figures)
         return
     runs = arguments.runs
     floors: list[dict[str, float]] = []
