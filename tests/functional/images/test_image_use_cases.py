@@ -71,6 +71,15 @@ def running_from(place: Place, minion_id: str, image_id: str) -> None:
 # baking
 
 
+def test_no_other_node_gets_an_id_of_a_bake(place: Place, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A sweep decides from the id whether an instance without a record is to go although its key is accepted."""
+    configured(monkeypatch, place, role_naming_scheme="hart-bake-{role}-0a1b2c3d")
+    for function, name in (("create", "hart-bake-db-0a1b2c3d"), ("create_role", "app")):
+        given = {"role": "app"} if function == "create" else {}
+        assert "only hart.bake makes such ids" in refusal(call(function, name, **given))
+    assert list(place.store.all()) == []
+
+
 def test_the_plan_of_a_bake_has_node_states_and_prices(place: Place, monkeypatch: pytest.MonkeyPatch) -> None:
     configured(monkeypatch, place, image="baked", base_image="bookworm", script="/no/such/file")
     entry = call("bake", "app", region="here", test=True)["app"]
