@@ -20,6 +20,7 @@ from hart_salt.inventory.leases import LeaseLocks
 from hart_salt.inventory.records import BAKE
 from hart_salt.inventory.session import Times
 from hart_salt.model import IMAGE_PENDING, BakedImage
+from hart_salt.node.lifecycle import Lifecycle
 from tests.functional.images.test_bake import (
     DIGEST,
     GENERALISE,
@@ -201,6 +202,22 @@ def test_a_node_that_another_master_took_after_the_image_was_complete_is_not_des
     entry = leased.bake()
     assert (entry["result"], entry["image"]) == (False, "image-1")
     assert driver_of(leased.stage).stored["image-1"].complete
+    assert len(leased.stage.world.instances) == 1
+    assert leased.stage.world.undone == []
+
+
+def test_a_lease_that_is_lost_right_before_the_node_goes_leaves_it(
+    leased: Leased, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    show = Lifecycle.show
+
+    def showing(self: Lifecycle, stage: str, **more: Any) -> None:
+        show(self, stage, **more)
+        if stage == "destroying":
+            leased.lose()
+
+    monkeypatch.setattr(Lifecycle, "show", showing)
+    assert leased.bake()["result"] is False
     assert len(leased.stage.world.instances) == 1
     assert leased.stage.world.undone == []
 

@@ -132,6 +132,7 @@ def test_a_record_that_a_call_writes_meanwhile_keeps_the_node(world: World) -> N
     report = world.sweep()
     assert names(report["kept"]) == [NODE]
     assert report["removed"] == []
+    assert "failed" not in report
     assert world.nodes() == {NODE: WHOLE}
 
 

@@ -11,7 +11,7 @@ import pytest
 from hart_salt.config.schema import Provider
 from hart_salt.drivers.local.driver import Account
 from hart_salt.inventory.identity import Found, sort_out
-from hart_salt.inventory.records import IMPORTING, Record
+from hart_salt.inventory.records import BAKE, IMPORTING, Record
 from hart_salt.inventory.snapshot import Snapshot
 from hart_salt.model import Instance, Leftover
 from hart_salt.operations.leaks import Scene, decide
@@ -94,6 +94,13 @@ def test_a_minion_that_answers_stays_whatever_its_record_says(stage: str, batch:
     what = scene(replace(THERE, batch=batch), records=(left,), present=("a",))
     assert (orphans(what), kept(what)) == (NOBODY, [("node", "a")])
     assert "salt-run hart.destroy a removes it" in decide(what).kept[0].why
+
+
+@pytest.mark.parametrize("more", [{}, {"only_dead": True}])
+def test_a_node_of_a_bake_goes_although_its_minion_answers(more: dict[str, Any]) -> None:
+    left = replace(READY, stage="imaging", sealed=False, batch=DEAD, kind=BAKE)
+    what = scene(replace(THERE, batch=DEAD), records=(left,), present=("a",), **more)
+    assert (orphans(what), kept(what)) == ([("node", "a")], NOBODY)
 
 
 def test_an_instance_belongs_to_the_record_that_never_got_its_id() -> None:
