@@ -15,7 +15,7 @@ from __future__ import annotations
 import itertools
 import queue
 import signal
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import dataclass
 from typing import Any
@@ -23,9 +23,10 @@ from typing import Any
 import pytest
 from saltfactories.manager import FactoriesManager
 
-from tests.emulation.faults import MachineFault
+from tests.drivers.environments import ENVIRONMENTS
+from tests.emulation.faults import Fault, MachineFault
 from tests.end_to_end import light_cloud, tools
-from tests.end_to_end.clouds import Case, Cloud, all_clouds, common_cases
+from tests.end_to_end.clouds import Call, Case, Cloud, all_clouds, common_cases
 from tests.end_to_end.conftest import Ran
 from tests.end_to_end.light_cloud import LightCloud, messages_of, nodes_of
 from tests.parts import print_lines
@@ -154,6 +155,63 @@ def _interrupted(booting: bool, signum: signal.Signals) -> Callable[[LightCloud]
     return work
 
 
+def _image_call(kind: Cloud) -> Call:
+    """Return the call that makes an image of an instance."""
+    matches = ENVIRONMENTS[kind.name].image_create  # type: ignore[attr-defined]
+    return Call(matches["method"], matches.get("path", ""), matches.get("body", ""))
+
+
+def _baked(light: LightCloud, before: int, ran: Ran) -> Outcome:
+    """Judge a bake: if it succeeded, its complete image stays, and nothing else ever does."""
+    left = light.left()
+    if ran.code == 0:
+        image = {} if IMAGES & left.keys() else {"image": ["missing"]}
+        left = {**image, **{kind: names for kind, names in left.items() if kind not in IMAGES}}
+    return Outcome(ran, light.cloud.made() - before, left, _amiss(light))
+
+
+def _bake(faults: Callable[[Cloud], Sequence[Fault]], switches: Mapping[str, Any]) -> Callable[[LightCloud], Outcome]:
+    def work(light: LightCloud) -> Outcome:
+        vars(light.cloud.switches()).update(switches)
+        before = light.cloud.made()
+        light.cloud.faults.add(*faults(light.kind))
+        return _baked(light, before, light.master.run(*light.baking()))
+
+    return work
+
+
+#: seconds for which an image is pending; some APIs delete it only after that
+PENDING = 4.0
+
+
+def _bake_interrupted(light: LightCloud) -> Outcome:
+    """Send SIGTERM while the image is pending."""
+    light.cloud.switches().image_after = PENDING
+    begun, before = _image_call(light.kind).fault(when="after", stall=0.5), light.cloud.made()
+    light.cloud.faults.add(begun)
+    with tools.running(light.master, *light.baking()) as run:
+        tools.until(lambda: begun in light.cloud.faults.struck, "the image is being made")
+        run.send_signal(signal.SIGTERM)
+        return _baked(light, before, tools.ended(run))
+
+
+#: stands for the message of a fault after which some drivers find the image, and others report a clean failure
+MAY_SUCCEED = ""
+#: stands for the message of the cloud's refusal
+REFUSAL = "refused"
+#: faults of a bake, and words of the message
+BAKES: dict[str, tuple[Callable[[LightCloud], Outcome], str]] = {
+    "bake: image refused": (
+        _bake(lambda kind: [_image_call(kind).fault(
+            **{name: value for name, value in kind.refusal.items() if name != "message"})], {}), REFUSAL),
+    "bake: answer of the image's call lost": (_bake(lambda kind: [_image_call(kind).lost()], {}), MAY_SUCCEED),
+    "bake: the provider gives the image up": (
+        _bake(lambda kind: [], {"fails_image": True}), "could not make the image"),
+    "bake: SIGTERM with the image pending": (_bake_interrupted, "interrupted by SIGTERM"),
+}  # fmt: skip
+#: what a complete image consists of at a provider, as the emulators name it
+IMAGES = {"images", "snapshots"}
+
 SIGNALS = {
     **{f"{signum.name} with an instance booting": (True, signum) for signum in tools.SIGNALS},
     "SIGTERM with the create call under way": (False, signal.SIGTERM),
@@ -180,7 +238,10 @@ def _by_default(cloud: str, case: Any) -> tuple[str, ...]:
     Every call fails for a moment in one way, another one at each cloud and for each call, and the create call in all.
     ``tests/drivers/test_contract_faults.py`` breaks each call of each driver in every way.
     """
-    clouds = FEWER.get(getattr(case, "name", case), tuple(CLOUDS))
+    name = getattr(case, "name", case)
+    if name in BAKES:  # the cases take turns: each has one cloud
+        return (tuple(CLOUDS)[[*BAKES].index(name)],)
+    clouds = FEWER.get(name, tuple(CLOUDS))
     call = getattr(case, "call", "")
     if call in ("", CREATE):
         return clouds
@@ -201,6 +262,7 @@ def _works() -> dict[tuple[str, str], Callable[[LightCloud], Outcome]]:
         found |= {(name, REFUSED): _one_of_three_refused, (name, BOOTSTRAP): _each_step_fails}
         found[name, LOST] = _three_lost
         found |= {(name, what): _interrupted(*how) for what, how in SIGNALS.items()}
+        found |= {(name, what): work for what, (work, _) in BAKES.items()}
     return found
 
 
@@ -347,3 +409,19 @@ def test_a_signal_rolls_everything_back(table: Table, cloud: str, name: str) -> 
     assert outcome.ran.code == 128 + signum, outcome.ran
     (message,) = messages_of(outcome.ran)
     assert f"interrupted by {signum.name}; the node was rolled back" in message
+
+
+@pytest.mark.parametrize(("cloud", "name"), _params(lambda _: list(BAKES)))
+def test_a_fault_of_a_bake_leaves_nothing_or_a_complete_image(table: Table, cloud: str, name: str) -> None:
+    outcome = table.outcome(cloud, name)
+    _check_clean(outcome)
+    _, words = BAKES[name]
+    messages = messages_of(outcome.ran)
+    assert outcome.made == 1
+    if outcome.ran.code == 0:
+        assert (messages, words) == ([], MAY_SUCCEED)
+        return
+    assert len(messages) == 1
+    expected = str(CLOUDS[cloud].refusal["message"]) if words == REFUSAL else words
+    assert expected in messages[0]
+    assert outcome.ran.code == (128 + signal.SIGTERM if "SIGTERM" in name else 1)

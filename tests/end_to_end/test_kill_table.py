@@ -59,8 +59,8 @@ BAKING = (
         for when in BEFORE_AFTER
     ),
 )  # fmt: skip
-#: those that every run has: an image is half made, complete, and being copied
-BAKING_BY_DEFAULT = ("make_image:after", "finish_image:before", "finish_image:after", "copy_image:after")
+#: those that every run has: the image is half made, and complete while there still is a node
+BAKING_BY_DEFAULT = ("make_image:after", "finish_image:after")
 #: points of a bake from which on its image is complete
 HAS_IMAGE = (
     "finish_image:after", "stage:destroying",
