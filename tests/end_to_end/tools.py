@@ -398,12 +398,16 @@ def bare_minion(master: SaltMaster, minion_id: str) -> Iterator[Path]:
 
 # searching
 
+UNIQUE = 24  #: characters of a key's text that nothing else has by accident
+
 
 def body_lines(private_key: str) -> list[str]:
     """
     Return the lines of a private key's text that no other key has; the first line of OpenSSH's is always the same.
+
+    The last line can have so few characters that other files have them too.
     """
-    lines = private_key.strip().splitlines()[1:-1]
+    lines = [line for line in private_key.strip().splitlines()[1:-1] if len(line) >= UNIQUE]
     return lines[1:] if "OPENSSH" in private_key else lines
 
 
