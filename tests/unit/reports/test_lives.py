@@ -62,6 +62,18 @@ def test_the_end_of_a_node_by_another_call_is_no_part_of_its_creation(stage: str
     assert life_of(crashed + later) == life_of(crashed)
 
 
+def test_a_bake_destroys_its_own_node() -> None:
+    """Its log goes on after that, while copies are made."""
+    begin = LOG.partition("2026-11-30T07:00:35.510")[0]
+    stages = {"generalising": 36.0, "imaging": 40.0, "baked": 60.0, "destroying": 60.5, "copying": 62.0, "done": 80.0}
+    stamp = "2026-11-30T07:01:00.000+00:00"
+    life = life_of(begin + "".join(f"{stamp} == {stage} at {at:.2f} s\n" for stage, at in stages.items()))
+    assert life.end == DONE
+    assert list(life.stages.items())[-5:] == [
+        ("generalising", 4.0), ("imaging", 20.0), ("baked", 0.5), ("destroying", 1.5), ("copying", 18.0),
+    ]  # fmt: skip
+
+
 def test_of_two_nodes_with_one_id_the_last_one_counts() -> None:
     second = LOG.replace("07:00", "08:00").replace(BATCH, "6b0d289a407e80").replace(" 36.00 s", " 46.00 s")
     life = life_of(LOG + second)

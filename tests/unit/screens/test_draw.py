@@ -219,6 +219,17 @@ def test_a_history_has_a_line_for_each_outcome_and_who_called() -> None:
     ]
 
 
+def test_the_history_of_an_image_does_not_repeat_its_name() -> None:
+    image = {**OUTCOME, "action": "remove_image", "kind": "image", "minion_id": "hart-app"}
+    image["details"] = {"image": "hart-app"}
+    bake = {**OUTCOME, "action": "bake", "kind": "bake", "minion_id": "hart-bake-app-1", "details": {"image": "112"}}
+    lines = draw(doc("history", history=[bake, image]), Paper(120)).splitlines()
+    assert lines[1].split()[2:5] == ["hart-bake-app-1", "bake", "done"]
+    assert " ".join(lines[1:]).count("112") == 1
+    assert " ".join(lines[1:]).count("image hart-app ") == " ".join(lines[1:]).count("hart-app") == 1
+    assert lines[-1] == "2 outcomes: 1 baked, 1 deleted."
+
+
 def test_a_narrow_history_shows_a_part_of_who_called() -> None:
     line = draw(doc("history", history=HISTORY[-1:]), Paper(80)).splitlines()[1]
     assert line == "2025-11-30 08:00  SSH key hart-1  sweep   done    34 s  reactor s..or/s.sls)"
