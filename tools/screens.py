@@ -72,6 +72,7 @@ SCREENS = (
     Screen("hart.list_regions do", "The regions of a provider."),
     Screen("hart.list_sizes do memory=2 max_price=30", "The sizes that match, cheapest first."),
     Screen("hart.list_images do", "The images, each by its value for `image`."),
+    Screen("hart.bake worker region=nyc3,fra1 test=True", "A plan to make an image of a role, with a copy."),
     Screen("hart.create_role app count=3 test=True", "A plan: what would be created, and at what price."),
     Screen("hart.create_role app count=3", "The outcome of each node."),
     Screen("hart.create web-1 rol=app", "A mistake: one sentence, and exit code 2."),

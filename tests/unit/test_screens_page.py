@@ -20,7 +20,6 @@ SCREENS = {
 }
 #: the functions without a screen on this page, and why
 WITHOUT = {
-    "bake": "it needs minutes",
     "remove_image": "it needs an image",
     "add_ip": "its account has no address to assign",
     "completion": "it prints a script",
