@@ -34,6 +34,7 @@ from tests.end_to_end import light_cloud, tools
 from tests.end_to_end.clouds import all_clouds
 from tests.end_to_end.conftest import Ran, SaltMaster, running_master
 from tests.end_to_end.light_cloud import LightCloud
+from tests.end_to_end.runs import write_sls
 from tests.parts import print_lines
 
 _missing = light_cloud.missing()
@@ -162,7 +163,8 @@ class Lane:
     def baking(self) -> list[str]:
         """Return the function and the arguments for a bake, with a copy where the driver has one."""
         if self.light is None:
-            return ["hart.bake", "app"]
+            write_sls(self.master, "base", "/a: test.nop\n")
+            return ["hart.bake", "app", "apply=base"]
         places = [str(self.light.kind.node.get("region") or ""), ELSEWHERE.get(self.driver, "")]
         return self.light.baking(*([f"region={','.join(places)}"] if all(places) else []))
 
@@ -231,6 +233,8 @@ def _points_of_bake(driver: str) -> list[tuple[str, str]]:
     if not issubclass(driver_class(driver), SnapshotSupport) or driver not in EVERY_POINT:
         return []
     points = [("bake", point) for point in (BAKING if scope.whole else BAKING_BY_DEFAULT)]
+    if driver not in ELSEWHERE:
+        points = [one for one in points if not one[1].startswith("copy_image")]
     return [*points, ("bake", "calls")] if scope.whole and driver in CLOUDS else points
 
 

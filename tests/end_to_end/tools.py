@@ -23,6 +23,7 @@ from cryptography.hazmat.primitives import serialization
 from cryptography.hazmat.primitives.asymmetric import rsa
 
 from hart_salt.drivers.local import directory
+from hart_salt.drivers.local.image_files import IMAGES
 from tests.end_to_end.conftest import BIN, Event, Ran, SaltMaster
 from tests.former import former_of
 
@@ -256,7 +257,8 @@ def _left_elsewhere(master: SaltMaster, path: Path, trial: Trial | None) -> list
     }
     places["sockets"] = directory.socket_dir(path)
     found = [word for word, place in places.items() if place.exists()]
-    found += [f"half an instance {half.name}" for half in path.parent.glob(".*") if path.parent.exists()]
+    hidden = path.parent.glob(".*") if path.parent.exists() else ()
+    found += [f"half an instance {half.name}" for half in hidden if half.name != IMAGES]
     others = {directory.socket_dir(other).name for other in path.parent.glob("*") if other != path}
     found += [f"temporary {file.name}" for file in master.temporary.iterdir() if file.name not in others]
     found += [file.name for file in (trial.path.glob("temporary-access-*") if trial else [])]

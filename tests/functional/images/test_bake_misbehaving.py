@@ -111,6 +111,21 @@ def test_an_image_that_cannot_be_deleted_at_first_is_deleted_in_the_end(stage: S
     assert driver_of(stage).stored == {}
 
 
+def test_a_copy_that_fails_takes_no_other_image_with_it(stage: Stage) -> None:
+    """Neither the half-made image of another bake nor the first image, which the provider lists there by then."""
+    stored = driver_of(stage).stored
+    stored["theirs"] = BakedImage("theirs", "hart-app-2", IMAGE_PENDING, role="app", batch="b2", regions=("north",))
+
+    def fail() -> None:
+        first = next(one for one in stored.values() if one.complete)
+        stored[first.image_id] = dataclasses.replace(first, regions=("local", "north"))
+        raise AuthError("no")
+
+    stage.world.faults["after copy"] = fail
+    entry, _, _ = baked(stage, "north")
+    assert {*stored} == {"theirs", entry["image"]}
+
+
 # late signals
 
 
