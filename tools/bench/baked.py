@@ -149,8 +149,8 @@ def measure(runs: int, work: float, file: Path | None = None) -> None:
         (image,) = backend.images.values()
         for number in range(runs):
             floors.append(floor(host, master, f"bare-{number}", image))
-            for role, figures in nodes.items():
-                figures.append(create(master, role))
+            for role, taken in nodes.items():
+                taken.append(create(master, role))
     print(machine("after"))
     print(f"the bake took {baking:.1f} s, of which {work:g} s are the work of its states")
     print(report(floors, nodes, work))
