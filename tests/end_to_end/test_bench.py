@@ -81,7 +81,7 @@ def test_the_benchmark_of_plans_prints_the_cpu_seconds_of_each_scene(capsys: pyt
     assert printed.startswith("200 nodes in 2 fleets")
     found = re.findall(r"^  (\w[\w ]+?) +(\d+\.\d+) s +(\d+\.\d+)$", printed, re.MULTILINE)
     assert [name for name, *_ in found][:2] == ["steady", "every node differs"]
-    assert len(found) == 7
+    assert len(found) == 8
 
 
 @pytest.mark.skipif(bool(_no_machines), reason=f"no machines can be booted here: {'; '.join(_no_machines)}")
