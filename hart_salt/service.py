@@ -21,7 +21,7 @@ from hart_salt.base.caller import Caller
 from hart_salt.base.errors import BrokenRecord, Refused
 from hart_salt.base.gate import Gate
 from hart_salt.base.logs import remove_old_logs
-from hart_salt.base.names import check_minion_id, is_bake_id, new_batch
+from hart_salt.base.names import check_minion_id, new_batch, reserved
 from hart_salt.config import loader
 from hart_salt.config.schema import Provider
 from hart_salt.config.settings import Settings
@@ -182,10 +182,8 @@ class Service:
             return roles.each(resolve, list(zip(ids, zones or (None,) * len(ids), strict=True)))
 
         nodes = resolved()  # wrong settings are refused before the call waits
-        if of_bakes := [node.minion_id for node in nodes if is_bake_id(node.minion_id)]:
-            raise Refused(
-                f"{of_bakes[0]}: only hart.bake makes such ids, and hart.sweep removes its nodes; choose another"
-            )
+        if problem := reserved(node.minion_id for node in nodes):
+            raise Refused(problem)
         ttl = ttl_of(self.config, role, nodes[0].provider, nodes[0].region)
         settings = settings if ttl is None else {"ttl": ttl, **settings}
         nodes = resolved() if self.changes(test=test) or ttl is not None else nodes
@@ -226,6 +224,8 @@ class Service:
 
         Raises ``Refused`` before anything is changed.
         """
+        if problem := reserved([minion_id]):
+            raise Refused(problem)
         self.changes(test=test)
         wanted = create_master.options(options)
         now = datetime.now(timezone.utc)

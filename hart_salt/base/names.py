@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import re
 import string
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from secrets import token_hex
 
 MAXIMUM_LENGTH = 200
@@ -42,6 +42,14 @@ def is_bake_id(minion_id: str) -> bool:
 def is_bake_of(minion_id: str, role: str) -> bool:
     """Return whether ``bake_id`` made an id for an image of this role; roles with the same slug look alike."""
     return is_bake_id(minion_id) and minion_id[:-9] == f"{_BAKE}-{slug(role)}"
+
+
+def reserved(minion_ids: Iterable[str]) -> str:
+    """Return why nodes cannot have these ids, because one of them is of a bake, in a sentence; empty if none is."""
+    of_bakes = [minion_id for minion_id in minion_ids if is_bake_id(minion_id)]
+    if not of_bakes:
+        return ""
+    return f"{of_bakes[0]}: only hart.bake makes such ids, and hart.sweep removes its nodes; choose another"
 
 
 def slug(text: str, length: int = 24) -> str:

@@ -10,9 +10,10 @@ from __future__ import annotations
 import asyncio
 import dataclasses
 import functools
+import re
 from collections.abc import AsyncIterator, Callable, Sequence
 from contextlib import asynccontextmanager
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from datetime import datetime, timezone
 from typing import Any
 
@@ -52,15 +53,6 @@ class Order:
     copies: Sequence[str] = ()
 
 
-@dataclass
-class Baked:
-    """What has become of a bake so far."""
-
-    image: BakedImage | None = None
-    #: by region, the id of the copy there
-    copies: dict[str, str] = field(default_factory=dict)
-
-
 def bake(
     node: Node, order: Order, driver: Any, context: Context, claimed: Callable[[], object]
 ) -> tuple[dict[str, Any], int | None, list[str]]:  # fmt: skip
@@ -93,7 +85,8 @@ class Bake:
         self._new: NewImage | None = None
         #: the answer of the call that began the image; None: there was none
         self._begun: BakedImage | None = None
-        self._baked = Baked()
+        #: by region, the id of the copy there
+        self._copies: dict[str, str] = {}
 
     async def run(self) -> None:
         """
@@ -171,8 +164,10 @@ class Bake:
         node, order = self._life.node, self._order
         time = datetime.now(timezone.utc)
         name = "-".join(filter(None, ["hart", slug(order.role), f"{time:%Y%m%d%H%M}", node.batch]))
-        release = result.salt_version.partition("-")[0].partition("+")[0].partition("~")[0].partition(":")[0]
-        return NewImage(name, order.role, node.batch, order.digest, release, node.region, order.arch)
+        # Of a package's version, which can have an epoch before it and a build after it.
+        release = re.search(r"\d{4}(\.\d+)*", result.salt_version)
+        salt = release[0] if release else ""
+        return NewImage(name, order.role, node.batch, order.digest, salt, node.region, order.arch)
 
     def _marked(self, image: BakedImage) -> BakedImage:
         """Return the report of an image with what its tags are to say."""
@@ -256,12 +251,11 @@ class Bake:
 
     def _report(self, image: BakedImage) -> None:
         """Say what was made: from now on there is a complete image, whatever becomes of the node and of copies."""
-        self._baked.image = image
         node = self._life.node
         self._life.state.outcome = {
             "result": False, "image": image.image_id, "name": image.name, "role": self._order.role,
             "provider": node.provider, "region": node.region, "release": image.release, "arch": image.arch or None,
-            "size_gb": image.size_gb, "copies": self._baked.copies,
+            "size_gb": image.size_gb, "copies": self._copies,
             "error": f"interrupted; the image {image.image_id} is complete",
         }  # fmt: skip
         self._life.show("baked", image=image.image_id, name=image.name, baked_role=self._order.role)
@@ -282,7 +276,7 @@ class Bake:
                 words = f"the image {image.image_id} is complete, but it could not be copied to {region}: {error}"
                 raise NodeFailed("; ".join([words, *left])) from error
             raise
-        self._baked.copies[region] = copy.image_id
+        self._copies[region] = copy.image_id
 
     async def _delete_copies(self, image: BakedImage, region: str) -> list[str]:
         """Delete the copy of a region that is not complete; return what could not be deleted."""

@@ -8,7 +8,7 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from hart_salt.base.errors import Refused
-from hart_salt.base.names import check_minion_id
+from hart_salt.base.names import check_minion_id, is_bake_id
 from hart_salt.inventory.records import IMPORTING, READY, Record
 from hart_salt.master.keys import ACCEPTED, STATE_WORDS
 from hart_salt.model import Candidate, Instance
@@ -78,6 +78,8 @@ def refuse_minion(request: ImportRequest, known: Known) -> None:
     """Raise ``Refused`` for anything that rules out an import, before a provider is queried."""
     if problem := check_minion_id(request.minion_id, known.master_id):
         raise Refused(f"it {problem}")
+    if is_bake_id(request.minion_id):
+        raise Refused("only hart.bake makes such ids, and hart.sweep removes its nodes; give it another id")
     if ACCEPTED not in known.states:
         states = " and ".join(STATE_WORDS[state] for state in known.states)
         there = f"its key is {states}" if states else "there is no key with that id"

@@ -153,6 +153,16 @@ def test_the_image_is_complete_and_the_node_is_gone(stage: Stage) -> None:
     assert left_of_batch(stage) == []
 
 
+@pytest.mark.parametrize(
+    ("version", "release"),
+    [("3008.3", "3008.3"), ("3008.3-1", "3008.3"), ("1:3008.3+ds-1", "3008.3"), ("3009.0~rc1", "3009.0"), ("", "")],
+)
+def test_the_image_has_the_release_of_the_package_in_it(stage: Stage, version: str, release: str) -> None:
+    stage.world.document["salt_version"] = version
+    baked(stage)
+    assert driver_of(stage).stored["image-1"].release == release
+
+
 def test_it_is_never_ready_nor_sealed_and_its_states_come_before_the_image(stage: Stage) -> None:
     baked(stage)
     stages = [tag.rpartition("/")[2] for tag in stage.world.events]

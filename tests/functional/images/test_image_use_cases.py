@@ -77,6 +77,8 @@ def test_no_other_node_gets_an_id_of_a_bake(place: Place, monkeypatch: pytest.Mo
     for function, name in (("create", "hart-bake-db-0a1b2c3d"), ("create_role", "app")):
         given = {"role": "app"} if function == "create" else {}
         assert "only hart.bake makes such ids" in refusal(call(function, name, **given))
+    said = refusal(call("create_master", "hart-bake-db-0a1b2c3d", provider=CLOUD))
+    assert said.startswith("hart-bake-db-0a1b2c3d: only hart.bake makes such ids")
     assert list(place.store.all()) == []
 
 

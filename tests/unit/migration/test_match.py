@@ -53,6 +53,11 @@ def test_an_invalid_minion_id_is_refused(minion_id: str) -> None:
     assert said(replace(REQUEST, minion_id=minion_id)).startswith(("it may", "it must", "it is the id"))
 
 
+def test_a_minion_with_an_id_of_a_bake_is_refused() -> None:
+    """A sweep would remove its machine if its record were lost."""
+    assert said(replace(REQUEST, minion_id="hart-bake-app-0a1b2c3d")).startswith("only hart.bake makes such ids")
+
+
 def test_no_match_and_several_matches_are_refused_with_a_list() -> None:
     with pytest.raises(Refused, match="do has no instance with its name; name the instance, with instance_id="):
         match(REQUEST, [], KNOWN)
