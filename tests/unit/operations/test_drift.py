@@ -56,10 +56,10 @@ class Images(EmptyDriver):
         self.size_error: HartError | None = None
 
     def instances(self, region: str | None = None) -> list[Instance]:
-        raise NotImplementedError
+        raise AssertionError("a comparison neither lists nor changes instances")
 
     def terminate(self, instance: Instance) -> None:
-        raise NotImplementedError
+        raise AssertionError("a comparison neither lists nor changes instances")
 
     def baked_images(self, region: str | None = None) -> list[BakedImage]:
         self.lists += 1
