@@ -288,9 +288,13 @@ class SaltMaster:
         end = f"test/end/{time.time_ns()}"
         self._fire(end)
         assert listener.wait_for_events([(self.daemon.id, end)], after_time=started, timeout=TIMEOUT).found_all_events
-        for event in list(listener.store):
-            if event.daemon_id == self.daemon.id and event.stamp.timestamp() >= started and event.tag != end:
-                seen.append(Event(event.tag, event.full_data))
+        seen += [event for event in self.events_since(started) if event.tag != end]
+
+    def events_since(self, since: float) -> list[Event]:
+        """Return the events of the bus since a time in seconds that have arrived here."""
+        assert self.daemon is not None
+        seen = [event for event in list(self.daemon.event_listener.store) if event.daemon_id == self.daemon.id]
+        return [Event(event.tag, event.full_data) for event in seen if event.stamp.timestamp() >= since]
 
     def _fire(self, tag: str) -> None:
         assert self.daemon is not None
@@ -454,6 +458,8 @@ def salt_factories_config() -> dict[str, Any]:
 def factories(salt_factories: FactoriesManager) -> FactoriesManager:
     """Return what starts daemons, after the leftovers of earlier runs are removed."""
     end_leftovers()
+    # By default, it forgets events after two minutes: before a test on a slow machine has looked at them.
+    salt_factories.event_listener.timeout = 2 * TIMEOUT
     return salt_factories
 
 

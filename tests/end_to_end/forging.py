@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import json
+import re
 import subprocess
 import sys
 import time
@@ -86,9 +87,7 @@ def _forged(way: str, job: Mapping[str, Any], minion_id: str, value: Any) -> dic
 def taken_over(master: SaltMaster, minion_id: str = "mallory") -> Iterator[Forger]:
     """Yield a real, accepted minion, and what can be sent with its key."""
     with tools.bare_minion(master, minion_id) as pki:
-        tools.until(lambda: minion_id in master.keys()["minions_pre"], "the minion asks to be let in")
-        tools.salt_key(master, "-a", minion_id)
-        tools.until(lambda: master.salt(minion_id, "test.ping").data, "it answers")
+        tools.let_in(master, minion_id)
         forger = Forger(master, pki.parent / "minion")
         try:
             yield forger
@@ -98,10 +97,7 @@ def taken_over(master: SaltMaster, minion_id: str = "mallory") -> Iterator[Forge
 
 def jobs_for(master: SaltMaster, minion_id: str, since: float) -> list[dict[str, Any]]:
     """Return the jobs that were published for a minion since a time, as all minions see them."""
-    assert master.daemon is not None
-    listener, daemon = master.daemon.event_listener, master.daemon.id
-    seen = [one for one in list(listener.store) if one.daemon_id == daemon and one.stamp.timestamp() >= since]
-    jobs = [one.full_data for one in seen if one.tag.startswith("salt/job/") and one.tag.endswith("/new")]
+    jobs = [one.data for one in master.events_since(since) if re.fullmatch("salt/job/.*/new", one.tag)]
     return [job for job in jobs if minion_id in job["minions"]]
 
 

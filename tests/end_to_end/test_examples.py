@@ -64,13 +64,11 @@ def results(events: list[Event], function: str) -> list[dict[str, Any]]:
 @contextlib.contextmanager
 def heard(master: SaltMaster) -> Iterator[Callable[[str, int], list[dict[str, Any]]]]:
     """Yield a function that waits for a number of results of a function, and returns them."""
-    assert master.daemon is not None
-    listener, daemon, began = master.daemon.event_listener, master.daemon.id, time.time()
+    began = time.time()
 
     def wait(function: str, number: int) -> list[dict[str, Any]]:
         def found() -> list[dict[str, Any]]:
-            seen = [one for one in list(listener.store) if one.daemon_id == daemon and one.stamp.timestamp() >= began]
-            ours = results([Event(one.tag, one.full_data) for one in seen], function)
+            ours = results(master.events_since(began), function)
             return ours if len(ours) >= number else []
 
         return list(tools.until(found, f"{number} results of {function}", TIMEOUT))
@@ -247,9 +245,7 @@ def firewall(master: SaltMaster) -> Iterator[Callable[[], list[str]]]:
         master.environment["PATH"] = f"{bin_dir}:{path}"
         with tools.bare_minion(master, "firewall"):
             master.environment["PATH"] = path
-            tools.until(lambda: "firewall" in master.keys()["minions_pre"], "the firewall asks to be let in")
-            tools.salt_key(master, "-a", "firewall")
-            tools.until(lambda: master.salt("firewall", "test.ping").data, "the firewall answers")
+            tools.let_in(master, "firewall")
             yield lambda: _members(wrapper)
     finally:
         master.environment["PATH"] = path

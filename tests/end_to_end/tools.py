@@ -398,6 +398,17 @@ def bare_minion(master: SaltMaster, minion_id: str) -> Iterator[Path]:
         shutil.rmtree(root, ignore_errors=True)
 
 
+def let_in(master: SaltMaster, minion_id: str) -> None:
+    """Accept the key of a bare minion, and wait until the minion answers."""
+    until(lambda: minion_id in master.keys()["minions_pre"], f"{minion_id} asks to be let in")
+    accepted = time.time()
+    salt_key(master, "-a", minion_id)
+    # A ping before the minion listens would wait for an answer until the timeout.
+    start = f"salt/minion/{minion_id}/start"
+    until(lambda: any(event.tag == start for event in master.events_since(accepted)), f"{minion_id} starts")
+    until(lambda: master.salt(minion_id, "test.ping").data, f"{minion_id} answers")
+
+
 # searching
 
 UNIQUE = 24  #: characters of a key's text that nothing else has by accident
