@@ -1,8 +1,8 @@
 """
 Images that hart makes of instances: what the drivers for JSON APIs have in common.
 
-A vendor's class knows how its API names, marks and lists an image; ``Images`` has the order of the calls, the lookup
-after a lost answer, and the bounded waits.
+A vendor's class knows how its API names, marks and lists an image; ``RestImages`` has the order of the calls, the
+lookup after a lost answer, and the bounded waits.
 """
 
 from __future__ import annotations
@@ -15,18 +15,17 @@ from typing import Any, ClassVar
 
 from hart_salt.base.errors import AuthError, InvalidRequest, NotFound, TemporaryFailure
 from hart_salt.drivers import retry
-from hart_salt.drivers.capabilities import SnapshotSupport
 from hart_salt.drivers.catalog import ODD, readable, required
+from hart_salt.drivers.images import KIND, Imaged, Images
 from hart_salt.drivers.retry import Busy, StillThere
 from hart_salt.model import IMAGE_PENDING, BakedImage, Instance, Leftover, NewImage
 
 Report = Mapping[str, Any]  #: an image as the API reports it
-KIND = "image"  #: the kind of a half-made image among the leftovers
 
 log = logging.getLogger(__name__)
 
 
-class Images(abc.ABC):
+class RestImages(Images):
     """The images of one account. The abstract methods are the vendor's calls."""
 
     vendor: ClassVar[str]
@@ -103,7 +102,7 @@ class Images(abc.ABC):
     def _named(self, new: NewImage) -> BakedImage | None:
         return next((one for one in self.all() if _is_of(one, new)), None)
 
-    def all(self) -> list[BakedImage]:
+    def all(self, region: str | None = None) -> list[BakedImage]:
         """Implement ``Driver.baked_images``. Each image can be used in every region."""
         return [one for one in readable(self.reports(), self._required) if one is not None]
 
@@ -186,39 +185,26 @@ class Images(abc.ABC):
             if not one.complete
         ]
 
-    def remove(self, leftover: Leftover) -> None:
+    def remove(self, leftover: Leftover) -> bool:
         """Delete a half-made image. One that is complete by now stays: another call has finished it."""
+        if leftover.kind != KIND:
+            return False
         image_id = leftover.handle.removeprefix(f"{self.path}/")
         found = self._by_id(image_id)
         if found is not None and not found.complete:
             self._delete(image_id)
+        return True
 
 
-class Imaged(SnapshotSupport):
-    """A driver whose object ``_images`` implements the verbs, and whose images can be used in every region."""
+class RestImaged(Imaged):
+    """A driver whose images can be used in every region, and whose half-made ones are among its leftovers."""
 
     images_everywhere: ClassVar[bool] = True
-    _images: Images
 
-    def make_image(self, instance: Instance, new: NewImage) -> BakedImage:
-        """Implement ``Driver.make_image``."""
-        return self._images.make(instance, new)
-
-    def baked_images(self, region: str | None = None) -> list[BakedImage]:
-        """Implement ``Driver.baked_images``."""
-        return self._images.all()
-
-    def baked_image(self, image: BakedImage) -> BakedImage | None:
-        """Implement ``Driver.baked_image``."""
-        return self._images.one(image)
-
-    def finish_image(self, image: BakedImage) -> None:
-        """Implement ``Driver.finish_image``."""
-        self._images.finish(image)
-
-    def delete_image(self, image: BakedImage) -> None:
-        """Implement ``Driver.delete_image``."""
-        self._images.delete(image)
+    @property
+    @abc.abstractmethod
+    def _images(self) -> RestImages:
+        """The images of the account."""
 
     def leftovers(self) -> list[Leftover]:
         """Return the half-made images too."""
@@ -226,9 +212,7 @@ class Imaged(SnapshotSupport):
 
     def remove(self, leftover: Leftover) -> None:
         """Delete a half-made image, or another leftover."""
-        if leftover.kind == KIND:
-            self._images.remove(leftover)
-        else:
+        if not self._images.remove(leftover):
             super().remove(leftover)
 
 

@@ -11,6 +11,7 @@ import logging
 import re
 import time
 from collections.abc import Callable, Collection, Mapping, Sequence
+from functools import cached_property
 from typing import Any, ClassVar
 
 from hart_salt.base.errors import AuthError, DriverError, InvalidRequest, NoCapacity, NotFound
@@ -25,18 +26,17 @@ from hart_salt.drivers.do.power import DropletPower
 from hart_salt.drivers.do.settings import SCHEMA as SCHEMA
 from hart_salt.drivers.do.settings import Account as Account
 from hart_salt.drivers.do.settings import Options as Options
-from hart_salt.drivers.do.snapshots import Snapshots, Snapshotted
+from hart_salt.drivers.do.snapshots import DropletImages
+from hart_salt.drivers.images import RegionallyImaged
 from hart_salt.drivers.kept import KeptSizes
 from hart_salt.drivers.power import Powered
 from hart_salt.drivers.rest_driver import KeyedRestDriver, Report
 from hart_salt.drivers.retry import StillThere
 from hart_salt.model import (
-    IMAGE_PENDING,
     OK,
     PROBLEM,
     UNKNOWN,
     Access,
-    BakedImage,
     Check,
     Image,
     Instance,
@@ -64,7 +64,7 @@ TAG = re.compile(r"[a-zA-Z0-9_\-:]{1,255}")
 UUID = re.compile(r"[0-9a-f]{8}(-[0-9a-f]{4}){3}-[0-9a-f]{12}", re.IGNORECASE)
 
 
-class DigitalOcean(AddressSupport, Snapshotted, Powered, KeyedRestDriver):
+class DigitalOcean(AddressSupport, RegionallyImaged, Powered, KeyedRestDriver):
     """One DigitalOcean account. Without an SSH key in the create call, it mails a password to the account's owner."""
 
     schema: ClassVar[Schema] = SCHEMA
@@ -81,11 +81,14 @@ class DigitalOcean(AddressSupport, Snapshotted, Powered, KeyedRestDriver):
         super().__init__(provider, master, sleep)
         self._addresses: ReservedAddresses = ReservedAddresses(lambda: self._api, sleep)
         self._power = DropletPower(lambda: self._api, self.instance, sleep)
-        self._snapshots = Snapshots(lambda: self._api, master.owner, self._tagged, sleep)
         self._firewalls: list[dict[str, Any]] | None = None
         #: why there is no such image, by setting and region; None: there is one
-        self._images: dict[tuple[str, str], str | None] = {}
+        self._missing_images: dict[tuple[str, str], str | None] = {}
         self._kept = KeptSizes(master.cachedir, provider.name, str(self._account.endpoint or ""))
+
+    @cached_property
+    def _images(self) -> DropletImages:
+        return DropletImages(lambda: self._api, self.master.owner, self._tagged, self._sleep)
 
     def _client(self) -> Callable[..., Any]:
         from hart_salt.drivers.do.client import Api
@@ -277,14 +280,14 @@ class DigitalOcean(AddressSupport, Snapshotted, Powered, KeyedRestDriver):
     def _image_problem(self, node: Node) -> str | None:
         """Return why the node's region lacks its image, with one call for all nodes; None if it has it."""
         wanted = (node.settings.image, node.region)
-        if wanted not in self._images:
+        if wanted not in self._missing_images:
             try:
                 self._find_image(node)
             except InvalidRequest as error:
-                self._images[wanted] = str(error)
+                self._missing_images[wanted] = str(error)
             else:
-                self._images[wanted] = None
-        return self._images[wanted]
+                self._missing_images[wanted] = None
+        return self._missing_images[wanted]
 
     def check_quota(self, node: Node, count: int) -> Check:
         """Compare the account's limit with its droplets, of all owners, with two calls."""
@@ -314,10 +317,10 @@ class DigitalOcean(AddressSupport, Snapshotted, Powered, KeyedRestDriver):
         names = [tag["name"] for tag in listed]
         unused = [tag["name"] for tag in listed if (tag.get("resources") or {}).get("count") == 0]
         ends = [(name, name.split(":")[2]) for name in unused if re.fullmatch(f"{self._end_prefix}[^:]+:[0-9]+", name)]
-        of_images = [(name, batch) for name in unused if (batch := self._snapshots.batch_of_tag(name))]
+        of_images = [(name, batch) for name in unused if (batch := self._images.batch_of_tag(name))]
         return [
             *super().leftovers(),
-            *self._snapshots.leftovers(),
+            *self._images.leftovers(),
             *(
                 Leftover("tag", name, f"tags/{name}", name.removeprefix(self._batch_prefix))
                 for name in names
@@ -327,10 +330,8 @@ class DigitalOcean(AddressSupport, Snapshotted, Powered, KeyedRestDriver):
         ]
 
     def remove(self, leftover: Leftover) -> None:
-        """Delete an image, or the path that is the handle."""
-        if leftover.kind == "image":
-            self.delete_image(BakedImage(leftover.handle, leftover.name, IMAGE_PENDING))
-        else:
+        """Delete a half-made image, or the path that is the handle."""
+        if not self._images.remove(leftover):
             super().remove(leftover)
 
     def regions(self) -> Sequence[Region]:

@@ -20,9 +20,9 @@ import tenacity
 
 from hart_salt.base.errors import DriverError, InvalidRequest, NotFound, TemporaryFailure
 from hart_salt.drivers import retry, tags
-from hart_salt.drivers.capabilities import SnapshotSupport
 from hart_salt.drivers.catalog import ODD, number, required
 from hart_salt.drivers.do.addresses import PENDING
+from hart_salt.drivers.images import KIND, RegionalImages
 from hart_salt.drivers.retry import Busy, StillThere
 from hart_salt.model import (
     IMAGE_AVAILABLE,
@@ -50,7 +50,7 @@ WAIT = tenacity.wait_exponential(multiplier=1, max=10)
 Report = Mapping[str, Any]
 
 
-class Snapshots:
+class DropletImages(RegionalImages):
     """The baked images of one account that belong to one master."""
 
     def __init__(
@@ -363,42 +363,22 @@ class Snapshots:
     def leftovers(self) -> list[Leftover]:
         """Return the images without the mark of a complete one."""
         return [
-            Leftover("image", one.name, one.image_id, one.batch, created=one.created)
+            Leftover(KIND, one.name, one.image_id, one.batch, created=one.created)
             for one in self.all()
             if not one.complete
         ]
 
+    def remove(self, leftover: Leftover) -> bool:
+        """Delete a half-made image. One that is complete by now stays: another call has finished it."""
+        if leftover.kind != KIND:
+            return False
+        image = BakedImage(leftover.handle, leftover.name, IMAGE_PENDING)
+        found = self.one(image)
+        if found is None or not found.complete:
+            self.delete(image)
+        return True
 
-class Snapshotted(SnapshotSupport):
-    """A driver whose object ``_snapshots`` implements the verbs."""
-
-    _snapshots: Snapshots
-
-    def make_image(self, instance: Instance, new: NewImage) -> BakedImage:
-        """Implement ``Driver.make_image``."""
-        return self._snapshots.make(instance, new)
-
-    def baked_images(self, region: str | None = None) -> list[BakedImage]:
-        """Implement ``Driver.baked_images``."""
-        return self._snapshots.all(region)
-
-    def baked_image(self, image: BakedImage) -> BakedImage | None:
-        """Implement ``Driver.baked_image``."""
-        return self._snapshots.one(image)
-
-    def finish_image(self, image: BakedImage) -> None:
-        """Implement ``Driver.finish_image``."""
-        self._snapshots.finish(image)
-
-    def copy_image(self, image: BakedImage, region: str) -> BakedImage:
-        """Implement ``Driver.copy_image``."""
-        return self._snapshots.copy(image, region)
-
-    def delete_image(self, image: BakedImage) -> None:
-        """Implement ``Driver.delete_image``."""
-        self._snapshots.delete(image)
-
-    def image_price(self, region: str) -> Price | None:
+    def price(self, region: str) -> Price | None:
         """Return the price of DigitalOcean's list; its API has none."""
         return Price(PRICE)
 

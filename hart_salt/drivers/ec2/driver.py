@@ -31,10 +31,10 @@ from hart_salt.drivers.ec2.settings import SCHEMA as SCHEMA
 from hart_salt.drivers.ec2.settings import Account as Account
 from hart_salt.drivers.ec2.settings import Options as Options
 from hart_salt.drivers.ec2.spot import SpotRequests
+from hart_salt.drivers.images import RegionallyImaged
 from hart_salt.drivers.power import Powered
 from hart_salt.drivers.retry import StillThere
 from hart_salt.drivers.sdk_driver import SdkDriver, removing
-from hart_salt.drivers.sdk_images import RegionallyImaged
 from hart_salt.drivers.tagging import Tagged
 from hart_salt.model import Access, Candidate, Check, Image, Instance, Leftover, MasterInfo, Node, Price, Region, Size
 

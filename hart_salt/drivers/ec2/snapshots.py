@@ -21,8 +21,8 @@ from hart_salt.drivers import retry
 from hart_salt.drivers.catalog import number, readable, required
 from hart_salt.drivers.ec2 import client, request
 from hart_salt.drivers.ec2.images import AMI, ARCHITECTURES
+from hart_salt.drivers.images import KIND, RegionalImages
 from hart_salt.drivers.retry import StillThere
-from hart_salt.drivers.sdk_images import KIND, RegionalImages
 from hart_salt.drivers.tags import ARCH, COMPLETE, DIGEST, RELEASE, digest_in, image_marks
 from hart_salt.drivers.tags import seconds as date
 from hart_salt.model import (

@@ -34,10 +34,10 @@ from hart_salt.drivers.gce.rights import RIGHTS
 from hart_salt.drivers.gce.settings import SCHEMA as SCHEMA
 from hart_salt.drivers.gce.settings import Account as Account
 from hart_salt.drivers.gce.settings import Options as Options
+from hart_salt.drivers.images import Imaged
 from hart_salt.drivers.power import Powered
 from hart_salt.drivers.rights import ALWAYS
 from hart_salt.drivers.sdk_driver import SdkDriver, removing
-from hart_salt.drivers.sdk_images import Imaged
 from hart_salt.drivers.tagging import Tagged
 from hart_salt.model import OK, Access, Candidate, Check, Image, Instance, Leftover, MasterInfo, Node, Region, Size
 

@@ -21,8 +21,8 @@ from hart_salt.drivers import retry
 from hart_salt.drivers.catalog import readable
 from hart_salt.drivers.gce import instances
 from hart_salt.drivers.gce.refusals import AlreadyExists, Stale
+from hart_salt.drivers.images import KIND, Images
 from hart_salt.drivers.retry import StillThere
-from hart_salt.drivers.sdk_images import KIND, Images
 from hart_salt.drivers.tags import ARCH, COMPLETE, DIGEST, LONGEST, digest_in, image_marks
 from hart_salt.model import (
     IMAGE_AVAILABLE,

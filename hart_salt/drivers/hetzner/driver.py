@@ -9,6 +9,7 @@ from __future__ import annotations
 import re
 import time
 from collections.abc import Callable, Mapping, Sequence
+from functools import cached_property
 from typing import Any, ClassVar
 
 from hart_salt.config.schema import Provider, Schema
@@ -23,14 +24,14 @@ from hart_salt.drivers.hetzner.settings import Account as Account
 from hart_salt.drivers.hetzner.settings import Options as Options
 from hart_salt.drivers.power import Powered
 from hart_salt.drivers.rest_driver import KeyedRestDriver, Report
-from hart_salt.drivers.rest_images import Imaged
+from hart_salt.drivers.rest_images import RestImaged
 from hart_salt.model import UNKNOWN, Access, Check, Image, Instance, MasterInfo, Node, Price, Region, Size
 
 #: a migrating server runs; hart waits for a server with any other status, such as ``unknown`` (docs)
 STATES = {"running": "running", "migrating": "running", "stopping": "stopped", "off": "stopped", "deleting": "gone"}
 
 
-class Hetzner(Powered, Imaged, KeyedRestDriver):
+class Hetzner(Powered, RestImaged, KeyedRestDriver):
     """One project at Hetzner Cloud. Without an SSH key in the create call, it mails root's password to its owner."""
 
     schema: ClassVar[Schema] = SCHEMA
@@ -43,7 +44,10 @@ class Hetzner(Powered, Imaged, KeyedRestDriver):
     def __init__(self, provider: Provider, master: MasterInfo, sleep: Callable[[float], None] = time.sleep) -> None:
         super().__init__(provider, master, sleep)
         self._power = HetznerPower(lambda: self._api, self.instance, sleep)
-        self._images = HetznerImages(lambda: self._api, master.owner, sleep)
+
+    @cached_property
+    def _images(self) -> HetznerImages:
+        return HetznerImages(lambda: self._api, self.master.owner, self._sleep)
 
     def _client(self) -> Callable[..., Any]:
         from hart_salt.drivers.hetzner.client import Api

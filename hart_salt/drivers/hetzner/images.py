@@ -13,7 +13,7 @@ from typing import Any, ClassVar
 from hart_salt.drivers import tags
 from hart_salt.drivers.catalog import number
 from hart_salt.drivers.hetzner import rules
-from hart_salt.drivers.rest_images import Images, Report
+from hart_salt.drivers.rest_images import Report, RestImages
 from hart_salt.model import IMAGE_AVAILABLE, IMAGE_FAILED, IMAGE_PENDING, BakedImage, Instance, NewImage
 
 #: hart's states by Hetzner's (docs); any other may still become available
@@ -22,7 +22,7 @@ TYPE = "snapshot"
 _NO_LABEL = re.compile(r"[^-_.a-zA-Z0-9]")
 
 
-class HetznerImages(Images):
+class HetznerImages(RestImages):
     """The snapshots of one project. The server is locked while one is made (docs)."""
 
     vendor: ClassVar[str] = "Hetzner"

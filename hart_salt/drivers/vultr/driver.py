@@ -22,7 +22,7 @@ from hart_salt.drivers.capabilities import AddressSupport
 from hart_salt.drivers.catalog import number, objects, readable, required
 from hart_salt.drivers.power import Powered
 from hart_salt.drivers.rest_driver import Report, RestDriver
-from hart_salt.drivers.rest_images import Imaged
+from hart_salt.drivers.rest_images import RestImaged
 from hart_salt.drivers.vultr import images, rules
 from hart_salt.drivers.vultr.addresses import VultrAddresses
 from hart_salt.drivers.vultr.power import VultrPower
@@ -38,7 +38,7 @@ IPV6_ONLY = "hart-address:ipv6"
 ACLS = ("subscriptions", "provisioning")
 
 
-class Vultr(AddressSupport, Powered, Imaged, RestDriver):
+class Vultr(AddressSupport, Powered, RestImaged, RestDriver):
     """One Vultr account."""
 
     schema: ClassVar[Schema] = SCHEMA
@@ -55,7 +55,10 @@ class Vultr(AddressSupport, Powered, Imaged, RestDriver):
         self._offer = Known(lambda: self._api)
         self._addresses = VultrAddresses(lambda: self._api, sleep)
         self._power = VultrPower(lambda: self._api, self.instance, sleep)
-        self._images = images.VultrImages(lambda: self._api, master.owner, sleep)
+
+    @functools.cached_property
+    def _images(self) -> images.VultrImages:
+        return images.VultrImages(lambda: self._api, self.master.owner, self._sleep)
 
     def _client(self) -> Callable[..., Any]:
         from hart_salt.drivers.vultr.client import Api

@@ -17,7 +17,7 @@ from urllib.parse import quote, unquote
 
 from hart_salt.drivers import tags
 from hart_salt.drivers.catalog import number
-from hart_salt.drivers.rest_images import Images, Report
+from hart_salt.drivers.rest_images import Report, RestImages
 from hart_salt.model import IMAGE_AVAILABLE, IMAGE_FAILED, IMAGE_PENDING, BakedImage, Instance, NewImage, Price
 
 #: what a GB of a snapshot costs in a month; the API does not report it
@@ -36,7 +36,7 @@ _DESCRIPTION = re.compile(
 )
 
 
-class VultrImages(Images):
+class VultrImages(RestImages):
     """The snapshots of one account. Making one can take half an hour (docs.vultr.com)."""
 
     vendor: ClassVar[str] = "Vultr"

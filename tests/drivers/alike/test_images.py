@@ -17,7 +17,7 @@ from hart_salt.base.errors import (
     RateLimited,
     TemporaryFailure,
 )
-from hart_salt.drivers.rest_images import Imaged
+from hart_salt.drivers.rest_images import RestImaged
 from hart_salt.model import IMAGE_AVAILABLE, IMAGE_PENDING, BakedImage, Instance, NewImage
 from tests.drivers.clouds import driver_of
 from tests.drivers.tested import Time
@@ -44,13 +44,13 @@ pytestmark = pytest.mark.parametrize("cloud_name", MAKE)
 
 
 @pytest.fixture
-def off(driver: Imaged, instance: Instance) -> Instance:
+def off(driver: RestImaged, instance: Instance) -> Instance:
     """Return an instance that is off."""
     driver.power_off(instance, force=True)
     return instance
 
 
-def made(driver: Imaged, off: Instance, **changes: Any) -> BakedImage:
+def made(driver: RestImaged, off: Instance, **changes: Any) -> BakedImage:
     return driver.make_image(off, dataclasses.replace(NEW, **changes))
 
 
@@ -61,7 +61,7 @@ def snapshots(cloud: Cloud) -> list[Any]:
 
 
 def test_an_image_from_its_first_call_to_its_end(
-    cloud_name: str, own: ModuleType, cloud: Cloud, driver: Imaged, off: Instance, time: Time
+    cloud_name: str, own: ModuleType, cloud: Cloud, driver: RestImaged, off: Instance, time: Time
 ) -> None:
     cloud.settings.image_after = 600.0
     pending = driver.make_image(off, NEW)
@@ -100,7 +100,7 @@ def test_an_image_from_its_first_call_to_its_end(
 
 
 def test_an_image_of_a_node_of_the_other_size_does_not_fit_a_smaller_one(
-    cloud_name: str, own: ModuleType, cloud: Cloud, driver: Imaged, time: Time
+    cloud_name: str, own: ModuleType, cloud: Cloud, driver: RestImaged, time: Time
 ) -> None:
     """The smallest disk is that of the instance."""
     large = {"hetzner": "ccx13", "vultr": "vc2-2c-4gb"}[cloud_name]
@@ -116,7 +116,7 @@ def test_an_image_of_a_node_of_the_other_size_does_not_fit_a_smaller_one(
 
 
 def test_images_of_others_are_never_listed_nor_removed(
-    cloud_name: str, own: ModuleType, cloud: Cloud, driver: Imaged, off: Instance, time: Time, tmp_path: Any
+    cloud_name: str, own: ModuleType, cloud: Cloud, driver: RestImaged, off: Instance, time: Time, tmp_path: Any
 ) -> None:
     """The user's own, and those of another master, whatever filter the API applies."""
     other: Any = driver_of(cloud_name, cloud, time, tmp_path, owner="fedcba9876543210")
@@ -133,7 +133,7 @@ def test_images_of_others_are_never_listed_nor_removed(
     assert len(snapshots(cloud)) == 3
 
 
-def test_a_list_has_all_its_pages(cloud_name: str, cloud: Cloud, driver: Imaged, off: Instance) -> None:
+def test_a_list_has_all_its_pages(cloud_name: str, cloud: Cloud, driver: RestImaged, off: Instance) -> None:
     for number in range(5):
         made(driver, off, name=f"{NEW.name}-{number}")
     cloud.settings.page_cap = 2
@@ -146,7 +146,7 @@ def test_a_list_has_all_its_pages(cloud_name: str, cloud: Cloud, driver: Imaged,
 
 @pytest.mark.parametrize("broken", [{"drop": True}, {"status": 500}, {"status": 201, "answer": "<html></html>"}])
 def test_a_lost_answer_makes_no_second_image(
-    cloud_name: str, cloud: Cloud, driver: Imaged, off: Instance, broken: dict[str, Any]
+    cloud_name: str, cloud: Cloud, driver: RestImaged, off: Instance, broken: dict[str, Any]
 ) -> None:
     """An older image of the same name, of another batch, does not count."""
     made(driver, off, batch="00000000000000")
@@ -158,7 +158,7 @@ def test_a_lost_answer_makes_no_second_image(
 
 @pytest.mark.parametrize("broken", [{"drop": True}, {"status": 500}])
 def test_a_call_without_an_answer_and_without_effect_is_uncertain(
-    cloud_name: str, cloud: Cloud, driver: Imaged, off: Instance, broken: dict[str, Any]
+    cloud_name: str, cloud: Cloud, driver: RestImaged, off: Instance, broken: dict[str, Any]
 ) -> None:
     made(driver, off, batch="00000000000000")
     cloud.faults.add(Fault("POST", MAKE[cloud_name], **broken))
@@ -168,7 +168,7 @@ def test_a_call_without_an_answer_and_without_effect_is_uncertain(
     assert len(snapshots(cloud)) == 1
 
 
-def test_a_throttled_call_is_made_again(cloud_name: str, cloud: Cloud, driver: Imaged, off: Instance) -> None:
+def test_a_throttled_call_is_made_again(cloud_name: str, cloud: Cloud, driver: RestImaged, off: Instance) -> None:
     cloud.faults.add(throttled(MAKE[cloud_name], "POST", retry_after=5))
     made(driver, off)
     assert cloud.count("POST", MAKE[cloud_name]) == 2
@@ -178,7 +178,7 @@ def test_a_throttled_call_is_made_again(cloud_name: str, cloud: Cloud, driver: I
 
 
 def test_while_the_instance_is_locked_the_call_is_made_again(
-    cloud_name: str, cloud: Cloud, driver: Imaged, off: Instance, time: Time
+    cloud_name: str, cloud: Cloud, driver: RestImaged, off: Instance, time: Time
 ) -> None:
     """An image in the making locks the instance; without an end, hart gives up."""
     cloud.settings.image_after = 60.0
@@ -197,7 +197,7 @@ def test_while_the_instance_is_locked_the_call_is_made_again(
 
 
 def test_the_instance_can_be_terminated_only_after_its_image_is_made(
-    cloud_name: str, cloud: Cloud, driver: Imaged, off: Instance
+    cloud_name: str, cloud: Cloud, driver: RestImaged, off: Instance
 ) -> None:
     cloud.settings.image_after = 60.0
     image = made(driver, off)
@@ -208,14 +208,14 @@ def test_the_instance_can_be_terminated_only_after_its_image_is_made(
     assert now.state == IMAGE_AVAILABLE
 
 
-def test_the_limit_of_images(cloud_name: str, cloud: Cloud, driver: Imaged, off: Instance) -> None:
+def test_the_limit_of_images(cloud_name: str, cloud: Cloud, driver: RestImaged, off: Instance) -> None:
     cloud.settings.image_limit = 0
     with pytest.raises(QuotaExceeded):
         made(driver, off)
     assert snapshots(cloud) == []
 
 
-def test_an_instance_that_is_gone(cloud_name: str, cloud: Cloud, driver: Imaged, off: Instance) -> None:
+def test_an_instance_that_is_gone(cloud_name: str, cloud: Cloud, driver: RestImaged, off: Instance) -> None:
     driver.terminate(off)
     with pytest.raises(NotFound):
         made(driver, off)
@@ -224,7 +224,7 @@ def test_an_instance_that_is_gone(cloud_name: str, cloud: Cloud, driver: Imaged,
 @pytest.mark.parametrize("verb", ["baked_image", "delete_image", "finish_image"])
 @pytest.mark.parametrize("what", [None, *NO_ID])
 def test_an_image_that_does_not_exist(
-    cloud_name: str, cloud: Cloud, driver: Imaged, verb: str, what: str | None
+    cloud_name: str, cloud: Cloud, driver: RestImaged, verb: str, what: str | None
 ) -> None:
     """Text that is no id never becomes a path of a call."""
     image = BakedImage(NOWHERE[cloud_name] if what is None else what, "hart-none", IMAGE_PENDING)
@@ -239,7 +239,7 @@ def test_an_image_that_does_not_exist(
 
 
 def test_an_image_without_an_id_is_found_by_its_name(
-    cloud_name: str, cloud: Cloud, driver: Imaged, off: Instance
+    cloud_name: str, cloud: Cloud, driver: RestImaged, off: Instance
 ) -> None:
     image = made(driver, off)
     nameless = dataclasses.replace(image, image_id="")
@@ -253,7 +253,7 @@ def test_an_image_without_an_id_is_found_by_its_name(
 
 @pytest.mark.parametrize("image_after", [0.0, 60.0])
 def test_an_image_in_the_making_is_deleted_after_a_bounded_wait(
-    cloud_name: str, cloud: Cloud, driver: Imaged, off: Instance, time: Time, image_after: float
+    cloud_name: str, cloud: Cloud, driver: RestImaged, off: Instance, time: Time, image_after: float
 ) -> None:
     cloud.settings.image_after = image_after
     setattr(cloud.settings, KEEPS[cloud_name], True)
@@ -263,7 +263,7 @@ def test_an_image_in_the_making_is_deleted_after_a_bounded_wait(
 
 
 def test_the_wait_for_an_image_that_cannot_be_deleted_has_an_end(
-    cloud_name: str, cloud: Cloud, driver: Imaged, off: Instance, time: Time
+    cloud_name: str, cloud: Cloud, driver: RestImaged, off: Instance, time: Time
 ) -> None:
     cloud.settings.image_after = 36000.0
     setattr(cloud.settings, KEEPS[cloud_name], True)
@@ -274,7 +274,7 @@ def test_the_wait_for_an_image_that_cannot_be_deleted_has_an_end(
 
 
 def test_an_accepted_delete_without_effect_is_made_again(
-    cloud_name: str, cloud: Cloud, driver: Imaged, off: Instance
+    cloud_name: str, cloud: Cloud, driver: RestImaged, off: Instance
 ) -> None:
     image = made(driver, off)
     cloud.faults.add(Fault("DELETE", ONE[cloud_name], status=204))
@@ -285,7 +285,7 @@ def test_an_accepted_delete_without_effect_is_made_again(
 @pytest.mark.parametrize("broken", [{"drop": True}, {"status": 500}, {"status": 502, "answer": "<html></html>"}])
 @pytest.mark.parametrize("when", ["before", "after"])
 def test_a_delete_is_repeated(
-    cloud_name: str, cloud: Cloud, driver: Imaged, off: Instance, when: str, broken: dict[str, Any]
+    cloud_name: str, cloud: Cloud, driver: RestImaged, off: Instance, when: str, broken: dict[str, Any]
 ) -> None:
     image = made(driver, off)
     cloud.faults.add(Fault("DELETE", ONE[cloud_name], when=when, **broken))
@@ -293,7 +293,9 @@ def test_a_delete_is_repeated(
     assert snapshots(cloud) == []
 
 
-def test_another_refusal_of_a_delete_is_an_error(cloud_name: str, cloud: Cloud, driver: Imaged, off: Instance) -> None:
+def test_another_refusal_of_a_delete_is_an_error(
+    cloud_name: str, cloud: Cloud, driver: RestImaged, off: Instance
+) -> None:
     """Unless the image is gone."""
     image = made(driver, off)
     cloud.faults.add(Fault("DELETE", ONE[cloud_name], status=400, times=1))
@@ -308,7 +310,7 @@ def test_another_refusal_of_a_delete_is_an_error(cloud_name: str, cloud: Cloud, 
 
 
 def test_a_half_made_image_is_removed_and_a_complete_one_stays(
-    cloud_name: str, cloud: Cloud, driver: Imaged, off: Instance
+    cloud_name: str, cloud: Cloud, driver: RestImaged, off: Instance
 ) -> None:
     """Also one that another call completes between the list and the removal."""
     half, whole = made(driver, off), made(driver, off, name="hart-db-main-202611301201-0123456789abcd")
@@ -324,7 +326,7 @@ def test_a_half_made_image_is_removed_and_a_complete_one_stays(
 
 @pytest.mark.parametrize("status", [401, 403])
 def test_credentials_that_cannot_list_images_have_no_half_made_ones(
-    cloud_name: str, cloud: Cloud, driver: Imaged, status: int
+    cloud_name: str, cloud: Cloud, driver: RestImaged, status: int
 ) -> None:
     """A sweep with the rights of earlier versions goes on."""
     cloud.faults.add(Fault("GET", LIST[cloud_name], status=status, times=2))
@@ -335,7 +337,7 @@ def test_credentials_that_cannot_list_images_have_no_half_made_ones(
 
 @pytest.mark.parametrize(("broken", "kind"), [({"drop": True}, TemporaryFailure), ({"status": 400}, InvalidRequest)])
 def test_a_list_that_fails_is_an_error(
-    cloud_name: str, cloud: Cloud, driver: Imaged, broken: dict[str, Any], kind: type[DriverError]
+    cloud_name: str, cloud: Cloud, driver: RestImaged, broken: dict[str, Any], kind: type[DriverError]
 ) -> None:
     cloud.faults.add(Fault("GET", LIST[cloud_name], times=None, **broken))
     for verb in (driver.baked_images, driver.leftovers):
@@ -346,7 +348,7 @@ def test_a_list_that_fails_is_an_error(
 
 @pytest.mark.parametrize("method", ["GET", "POST"])
 def test_a_report_that_cannot_be_read(
-    cloud_name: str, cloud: Cloud, driver: Imaged, off: Instance, method: str
+    cloud_name: str, cloud: Cloud, driver: RestImaged, off: Instance, method: str
 ) -> None:
     """It is no sign that the image is gone, and of a create call it leads to a look."""
     image = made(driver, off)
@@ -360,7 +362,7 @@ def test_a_report_that_cannot_be_read(
         assert made(driver, off, batch="00000000000001").batch == "00000000000001"
 
 
-def test_odd_entries_do_not_hide_the_others(cloud_name: str, cloud: Cloud, driver: Imaged, off: Instance) -> None:
+def test_odd_entries_do_not_hide_the_others(cloud_name: str, cloud: Cloud, driver: RestImaged, off: Instance) -> None:
     image = made(driver, off)
     name = driver._images.path
     listed: Any = driver._images._api.listed(name, name)
@@ -379,7 +381,7 @@ def test_odd_entries_do_not_hide_the_others(cloud_name: str, cloud: Cloud, drive
 @pytest.mark.parametrize("broken", [{"drop": True}, {"status": 500}])
 @pytest.mark.parametrize("when", ["before", "after"])
 def test_the_mark_of_a_complete_image_is_set_whatever_happens_to_the_call(
-    cloud_name: str, cloud: Cloud, driver: Imaged, off: Instance, when: str, broken: dict[str, Any]
+    cloud_name: str, cloud: Cloud, driver: RestImaged, off: Instance, when: str, broken: dict[str, Any]
 ) -> None:
     image = made(driver, off)
     cloud.faults.add(Fault("PUT", ONE[cloud_name], when=when, **broken))
@@ -387,14 +389,16 @@ def test_the_mark_of_a_complete_image_is_set_whatever_happens_to_the_call(
     assert [one.complete for one in driver.baked_images()] == [True]
 
 
-def test_the_mark_of_an_image_that_is_gone(cloud_name: str, cloud: Cloud, driver: Imaged, off: Instance) -> None:
+def test_the_mark_of_an_image_that_is_gone(cloud_name: str, cloud: Cloud, driver: RestImaged, off: Instance) -> None:
     image = made(driver, off)
     driver.delete_image(image)
     with pytest.raises(NotFound):
         driver.finish_image(image)
 
 
-def test_a_lost_answer_whose_image_is_listed_late(cloud_name: str, cloud: Cloud, driver: Imaged, off: Instance) -> None:
+def test_a_lost_answer_whose_image_is_listed_late(
+    cloud_name: str, cloud: Cloud, driver: RestImaged, off: Instance
+) -> None:
     name = driver._images.path
     meta = {"links": {"next": ""}, "pagination": {"next_page": None}}
     cloud.faults.add(lost_answer(MAKE[cloud_name]))

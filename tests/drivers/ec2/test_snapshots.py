@@ -299,14 +299,6 @@ def test_a_snapshot_that_somebody_uses_is_not_left(
     assert (driver.baked_images(), driver.leftovers()) == ([], [])
 
 
-def test_an_image_that_was_finished_since_stays(driver: ec2.Ec2, stopped: Instance, cloud: Cloud, time: Time) -> None:
-    made = driver.make_image(stopped, NEW)
-    (leftover,) = driver.leftovers()
-    driver.finish_image(made)
-    driver.remove(leftover)
-    assert [one.image_id for one in driver.baked_images()] == [made.image_id]
-
-
 def test_a_half_made_image_is_removed_with_its_snapshots(driver: ec2.Ec2, stopped: Instance, cloud: Cloud) -> None:
     driver.make_image(stopped, NEW)
     (leftover,) = driver.leftovers()

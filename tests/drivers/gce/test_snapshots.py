@@ -200,15 +200,6 @@ def test_another_masters_image_of_that_name_stays(
     assert [one.name for one in other.baked_images()] == [NEW.name]
 
 
-def test_an_image_that_was_finished_since_stays(driver: gce.ComputeEngine, stopped: Instance, time: Time) -> None:
-    made = driver.make_image(stopped, NEW)
-    (leftover,) = driver.leftovers()
-    time.advance(60)
-    driver.finish_image(made)
-    driver.remove(leftover)
-    assert [one.complete for one in driver.baked_images()] == [True]
-
-
 def test_without_the_right_to_list_images_there_are_none_among_the_leftovers(
     driver: gce.ComputeEngine, stopped: Instance, cloud: Cloud
 ) -> None:

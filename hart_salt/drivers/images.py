@@ -1,4 +1,8 @@
-"""Images that hart makes of instances: what the drivers on a blocking library have in common."""
+"""
+Images that hart makes of instances: the object that implements the verbs for a driver, and the driver that has one.
+
+A directory belongs to a driver as a whole, so the driver ``local`` implements the verbs itself.
+"""
 
 from __future__ import annotations
 
