@@ -195,8 +195,8 @@ class Service:
         else:
             driver.ask_again()
         nodes = preflight.fit(
-            self.images.fitted(nodes, driver), driver, self.context,
-            lambda zones: self.images.fitted(resolved(zones), driver), chosen=chosen_ids,
+            nodes, driver, self.context, resolved, images=lambda nodes: self.images.fitted(nodes, driver),
+            chosen=chosen_ids,
         )  # fmt: skip
         growth = limits.creation(nodes[0], len(nodes))
         with self.money.within_limits(growth, test=test) if limited else nullcontext(lambda: None) as claimed:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 from collections.abc import Callable
 from typing import TypeVar
 
@@ -62,9 +63,7 @@ class BakedImages:
             return None  # then no size matters
         offer = (node.provider, node.region, node.size)
         if offer not in self._sizes:
-            found = self._ask(node.provider, lambda driver: driver.size(node.size, node.region))
-            # A size that does not exist is the fault of the next create call.
-            self._sizes[offer] = None if isinstance(found, InvalidRequest | NotFound) else found
+            self._sizes[offer] = self._ask(node.provider, lambda driver: size_of(driver, node))
         return _good(self._sizes[offer])
 
     def _ask(self, provider: str, ask: Callable[[Driver], T]) -> T | HartError:
@@ -72,6 +71,13 @@ class BakedImages:
             return ask_each({provider: self._driver(provider)}, ask)[provider]
         except HartError as error:
             return error
+
+
+def size_of(driver: Driver, node: Node) -> Size | None:
+    """Return the size of a node; None if there is no such size, which the preflight of a create call reports."""
+    with contextlib.suppress(InvalidRequest, NotFound):
+        return driver.size(node.size, node.region)
+    return None
 
 
 def _good(found: T | HartError) -> T:

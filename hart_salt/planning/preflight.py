@@ -34,13 +34,14 @@ def has_random_id(node: Node) -> bool:
 
 def fit(
     nodes: Sequence[Node], driver: Driver, context: Context, in_zones: Callable[[Sequence[str]], list[Node]], *,
-    chosen: bool = True,
+    images: Callable[[Sequence[Node]], Sequence[Node]] = lambda nodes: nodes, chosen: bool = True,
 ) -> list[Node]:  # fmt: skip
     """
     Return the nodes with their prices, and with their zones if these are to be chosen here, which ``in_zones`` sets.
 
-    ``chosen`` says whether an instance can have one of the ids already (default True). A list of all instances can take
-    many calls, so hart makes it only if it needs it.
+    ``images`` returns the nodes with the images that they boot; it is called once (default: as they are). ``chosen``
+    says whether an instance can have one of the ids already (default True). A list of all instances can take many
+    calls, so hart makes it only if it needs it.
 
     Raises ``Refused`` with everything that is wrong, all of it at once.
     """
@@ -48,6 +49,7 @@ def fit(
     there = sane(driver.instances()) if is_distributed or (chosen and len(nodes) > SINGLY) else None
     if is_distributed:
         nodes = in_zones(zones(nodes, driver, there or ()))
+    nodes = images(nodes)
     find_size = functools.cache(driver.size)  # an API call with some providers
     _refuse_unfit(nodes, driver, there, context, find_size, chosen=chosen)
     size = find_size(nodes[0].size, nodes[0].region)

@@ -9,7 +9,7 @@ from collections.abc import Callable, Mapping, Sequence
 from datetime import datetime, timezone
 from typing import Any
 
-from hart_salt.base.errors import HartError, InvalidRequest, NotFound, Refused
+from hart_salt.base.errors import HartError, Refused
 from hart_salt.base.logs import remove_old_logs
 from hart_salt.base.names import bake_id, new_batch
 from hart_salt.base.text import suggestion
@@ -19,8 +19,9 @@ from hart_salt.images.bake import Order, bake
 from hart_salt.images.retention import Needs
 from hart_salt.inventory.journal import Entry
 from hart_salt.inventory.snapshot import take_snapshot
-from hart_salt.model import BakedImage, Node, Size
+from hart_salt.model import BakedImage, Node
 from hart_salt.operations import catalog, limits
+from hart_salt.operations.baked_images import size_of
 from hart_salt.planning import baked, plan, preflight
 from hart_salt.planning import resolve as roles
 from hart_salt.result import Result
@@ -285,13 +286,6 @@ class Images:
             return list(nodes)
         images = driver.baked_images(nodes[0].region)
         return baked.chosen(nodes, images, self._parts.info, size_of(driver, nodes[0]))
-
-
-def size_of(driver: Driver, node: Node) -> Size | None:
-    """Return the size of a node; None if there is no such size, which the preflight reports."""
-    with contextlib.suppress(InvalidRequest, NotFound):
-        return driver.size(node.size, node.region)
-    return None
 
 
 def _arch(driver: Driver, node: Node) -> str:

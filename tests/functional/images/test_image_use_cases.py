@@ -29,6 +29,8 @@ class ImageCloud(Cloud):
         super().__init__(*arguments)
         self.stored: dict[str, BakedImage] = {}
         self.undeletable: Exception | None = None
+        #: how often the images were listed
+        self.lists = 0
 
     def add(self, image_id: str, created: float = 1.0, role: str = "app", **more: Any) -> BakedImage:
         facts: dict[str, Any] = {
@@ -39,6 +41,7 @@ class ImageCloud(Cloud):
         return made
 
     def baked_images(self, region: str | None = None) -> list[BakedImage]:
+        self.lists += 1
         if self.error:
             raise self.error
         return [one for one in self.stored.values() if region in (None, *one.regions)]
@@ -189,6 +192,16 @@ def test_a_plan_says_which_image_boots_and_why_another_does(place: Place, monkey
     (entry,) = call("create_role", "app", test=True).values()
     assert entry["image"] == "new"
     assert "notes" not in entry
+
+
+def test_nodes_in_zones_that_hart_chooses_boot_the_image_which_is_looked_up_once(
+    place: Place, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    cloud = configured(monkeypatch, place, image="baked", base_image="bookworm")
+    cloud.add("i-1")
+    planned = call("create", "web-1,web-2", role="app", zone="distributed", test=True)
+    assert {(one["zone"], one["image"]) for one in planned.values()} == {("here-a", "i-1"), ("here-b", "i-1")}
+    assert cloud.lists == 1
 
 
 def test_a_role_that_needs_a_baked_image_is_refused_without_one(place: Place, monkeypatch: pytest.MonkeyPatch) -> None:
