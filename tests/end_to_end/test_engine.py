@@ -15,7 +15,7 @@ from saltfactories.manager import FactoriesManager
 from hart_salt.fleets.engine_files import EngineFiles
 from tests import scope
 from tests.end_to_end.conftest import SaltMaster, running_master
-from tests.end_to_end.tools import until
+from tests.end_to_end.tools import TIMEOUT, until
 from tests.end_to_end.two_masters import HOT, two_masters
 
 
@@ -87,6 +87,44 @@ def test_a_flood_of_forged_events_makes_few_looks(master: SaltMaster) -> None:
     until(lambda: looks(master) > before, "an early look")
     assert looks(master) - before <= 2
     assert status(master).get("early_looks", 0) - early <= 2
+
+
+def test_it_bakes_an_image_and_renews_the_nodes_onto_it(master: SaltMaster) -> None:
+    """The role has no image yet, so the bake is due at once."""
+    roots = master.root / "srv/salt"
+    roots.mkdir(parents=True, exist_ok=True)
+    (roots / "base.sls").write_text("ready: {test.succeed_with_changes: []}\n")
+    master.hart["fleets"] = {"web": {"role": "app", "count": 1}}
+    master.write()
+    wake(master)
+    (before,) = until(lambda: ready(master) if len(ready(master)) == 1 else None, "one node")
+    master.hart["roles"] = {"app": {"image": "baked", "bake": ["base"]}}
+    master.hart["fleets"] = {"web": {"role": "app", "count": 1, "drift": "replace", "bake_after": "7d"}}
+    master.write()
+
+    def renewed() -> list[str]:
+        wake(master)
+        nodes = [minion_id for one in images(master).values() for minion_id in one["nodes"]]
+        return nodes if nodes and nodes == ready(master) else []
+
+    (node,) = until(renewed, "a node of the image, and no other one", 2 * TIMEOUT)
+    assert node != before
+    (image,) = images(master).values()
+    assert (image["role"], image["state"]) == ("app", "available")
+    entries = master.run("hart.history").document["history"]
+    assert [one["by"] for one in entries if one["action"] == "bake"] == ["engine"]
+
+
+def ready(master: SaltMaster) -> list[str]:
+    """Return the ids of the nodes that are ready."""
+    nodes = master.run("hart.list_minions", "ping=False").document["nodes"]
+    return sorted(minion_id for minion_id, one in nodes.items() if one["status"] == "ready")
+
+
+def images(master: SaltMaster) -> dict[str, dict[str, Any]]:
+    """Return the baked images."""
+    listed = master.run("hart.list_images").document["images"]
+    return {name: one for name, one in listed.items() if one.get("baked")}
 
 
 @pytest.mark.skipif(not scope.whole, reason="tests/functional/test_engine_masters.py has the same without masters")
