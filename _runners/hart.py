@@ -2347,10 +2347,11 @@ def check(
     Check what hart needs on this machine and in the accounts of the providers, and print a line for each check.
 
     This changes nothing and costs nothing. On this machine it checks ``salt-master process``, ``log directory``,
-    ``record store``, ``broken records``, ``open files`` and ``minion settings``, which shows what minions get because
-    of this master's own configuration. At each provider it checks the credentials and their rights and, for each role
-    that can use the provider, region, size, image, network, settings and quota. Each line begins with ``ok``, with
-    ``unknown`` if only a change would show it, or with the kind of problem.
+    ``record store``, ``broken records``, ``open files``, ``minion settings``, which shows what minions get because of
+    this master's own configuration, and, if it has reactors, ``calls of reactors``. At each provider it checks the
+    credentials and their rights and, for each role that can use the provider, region, size, image, network, settings
+    and quota. Each line begins with ``ok``, with ``unknown`` if only a change would show it, or with the kind of
+    problem.
 
     role
         Check this role only (default: all roles).

@@ -279,9 +279,9 @@ def _markdown(docstring: str) -> str:
 
 
 def _blocks(docstring: str) -> Iterator[str]:
-    """Yield the blocks between blank lines; a block of code keeps the blank lines that it contains."""
+    """Yield the blocks between blank lines, and each parameter; a block of code keeps its blank lines."""
     code = ""
-    for block in docstring.split("\n\n"):
+    for block in re.split(r"\n\n|\n(?=[a-z_, ]+\n {4})", docstring):
         if block.startswith("    "):
             code += f"\n\n{block}" if code else block
             continue

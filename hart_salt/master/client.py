@@ -81,6 +81,10 @@ class Master:
             cluster_id=str(self._opts.get("cluster_id") or ""),
         )
 
+    def reactor_threads(self) -> int:
+        """Return in how many threads the master runs calls of its reactors; 0 if its configuration has no reactor."""
+        return int(self._opts["reactor_worker_threads"]) if self._opts.get("reactor") else 0
+
     @functools.cached_property
     def _public_key(self) -> str:
         """Return the master's public key; empty if it has none."""

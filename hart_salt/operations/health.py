@@ -30,13 +30,21 @@ def report(context: Context, notes: Sequence[str], accounts: Sequence[Check]) ->
 
     ``notes`` are the notes on hart's own file.
     """
-    found = [*of_machine(context), *of_others(context), *of_file(notes), *accounts]
+    found = [*of_machine(context), *of_reactors(context), *of_others(context), *of_file(notes), *accounts]
     return Result({check.name: line(check) for check in found}, not any(map(is_problem, found)))
 
 
 def of_machine(context: Context) -> list[Check]:
     """Return the result of each of ``CHECKS``. A failure of one does not stop the others."""
     return [_result(name, check, context) for name, check in CHECKS.items()]
+
+
+def of_reactors(context: Context) -> list[Check]:
+    """Return a check of how the master runs the calls of its reactors, if it has any; see ``docs/reactors.md``."""
+    threads = context.master.reactor_threads()
+    several = f"they run in {threads} threads; but Salt loses some that begin at the same time: set"
+    advice = f"{several} reactor_worker_threads: 1 in the master config"
+    return [Check("calls of reactors", OK, advice if threads > 1 else "they run in one thread")] if threads else []
 
 
 def of_others(context: Context) -> list[Check]:

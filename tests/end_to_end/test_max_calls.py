@@ -36,7 +36,7 @@ create it:
 @pytest.fixture
 def light(factories: FactoriesManager) -> Iterator[LightCloud]:
     reactor = [{EVENT: ["salt://create.sls"]}]
-    with light_cloud.light_cloud(factories, CLOUD, reactor=reactor) as opened:
+    with light_cloud.light_cloud(factories, CLOUD, reactor=reactor, reactor_worker_threads=1) as opened:
         opened.cloud.switches().active_after = ACTIVE_AFTER
         config = opened.master.root / "hart.toml"
         # The jobs of a reactor have the configuration with which the master was started.

@@ -190,6 +190,25 @@ def test_check_shows_what_minions_get_from_their_master(place: Place) -> None:
     assert line.startswith("ok: minions get master_port: 4506, publish_port: 4511, transport: ws; ssl is required")
 
 
+@pytest.mark.parametrize(
+    ("settings", "line"),
+    [
+        ({"reactor": []}, None),
+        ({"reactor": [{"a": ["b"]}], "reactor_worker_threads": 1}, "ok: they run in one thread"),
+        (
+            {"reactor": [{"a": ["b"]}], "reactor_worker_threads": 10},
+            "ok: they run in 10 threads; but Salt loses some that begin at the same time: set"
+            " reactor_worker_threads: 1 in the master config",
+        ),
+    ],
+)
+def test_check_says_whether_salt_can_lose_calls_of_reactors(
+    place: Place, settings: dict[str, Any], line: str | None
+) -> None:
+    place.opts.update(settings)
+    assert call("check").get("calls of reactors") == line
+
+
 def test_check_fails_if_the_salt_master_does_not_run(place: Place, monkeypatch: pytest.MonkeyPatch) -> None:
     def stopped(master: Master) -> None:
         raise EnvironmentFault("no salt-master is running")

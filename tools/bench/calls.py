@@ -108,7 +108,9 @@ def scene(delay: float, hart: dict[str, Any]) -> Iterator[tuple[PrivateMaster, D
             (root / "srv/create.sls").write_text(REACTION)
 
         reactor = [{EVENT: ["salt://create.sls"]}]
-        master = stack.enter_context(private_master(prepare, hart=section, reactor=reactor, timeout=PING_LIMIT))
+        master = stack.enter_context(
+            private_master(prepare, hart=section, reactor=reactor, timeout=PING_LIMIT, reactor_worker_threads=1)
+        )
         minions.append(stack.enter_context(BusMinions(master.root / "etc/master")))
         yield master, cloud
 
