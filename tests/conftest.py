@@ -32,8 +32,12 @@ pytest_plugins = ["tests.parts", "tests.servers"]
 
 LOOPBACK = "127.0.0.1"
 
-# How long an example takes depends on the machine more than on the code.
-hypothesis.settings.register_profile("hart", deadline=None, suppress_health_check=[hypothesis.HealthCheck.too_slow])
+# How long an example takes depends on the machine more than on the code. The examples are the same in each run, so that
+# a run fails because of a change and not by chance; those of ``./test --all`` are new each time.
+for _profile, _same in (("hart", True), ("all", False)):
+    hypothesis.settings.register_profile(
+        _profile, deadline=None, suppress_health_check=[hypothesis.HealthCheck.too_slow], derandomize=_same
+    )
 hypothesis.settings.load_profile("hart")
 
 
@@ -47,6 +51,8 @@ def pytest_addoption(parser: pytest.Parser) -> None:
 def pytest_configure(config: pytest.Config) -> None:
     """Set how much is tested; make this one of two runs side by side."""
     scope.whole, scope.fast = config.option.all, config.option.fast
+    if scope.whole:
+        hypothesis.settings.load_profile("all")
     if config.option.fast and config.option.slow:
         raise pytest.UsageError("--fast and --slow exclude each other; without both, all tests run")
     # Removed: a test that runs pytest itself needs all of its own arguments.

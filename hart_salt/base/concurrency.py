@@ -192,10 +192,12 @@ def run(main: Callable[[], Coroutine[Any, Any, None]], stop: Stop | None = None)
     with _fewer_collections(), signals.heard() as hearing:
         with hearing.work(work.cancel), stop.work(work.cancel):
             work.start()
-            reported, reason = 0, ""
-            # With a timeout: on some versions of Python a join without one does not let signal handlers run.
-            while work.is_alive():
+            reported, reason, alive = 0, "", True
+            while alive:
+                # With a timeout: on some versions of Python a join without one does not let signal handlers run.
                 work.join(0.2)
+                # Asked before the messages: the work can end at once after a signal, which is named all the same.
+                alive = work.is_alive()
                 reported = _print_new(hearing.heard, reported)
                 if stop.reason and not reason:
                     reason = stop.reason

@@ -73,6 +73,22 @@ def test_further_signals_do_not_end_the_undo() -> None:
     assert process.returncode == 0
 
 
+def test_a_signal_is_named_also_if_the_work_ends_at_once(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    start = concurrency._Work.start
+
+    def starting(work: concurrency._Work) -> None:
+        start(work)
+        signal.raise_signal(signal.SIGTERM)
+        work.join()
+
+    monkeypatch.setattr(concurrency._Work, "start", starting)
+    with pytest.raises(Interrupted):
+        concurrency.run(asyncio.Event().wait)  # type: ignore[arg-type]
+    assert capsys.readouterr().err == "hart: SIGTERM: rolling back unfinished work\n"
+
+
 def test_signal_handlers_are_restored() -> None:
     before = {signum: signal.getsignal(signum) for signum in SIGNALS}
     during = {}
