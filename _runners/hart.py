@@ -2279,7 +2279,7 @@ def bake(
         return service(config).images.bake(
             arguments.word("hart.bake", "role", role, extra),
             **arguments.bake(provider=provider, region=region, apply=apply, keep=keep),
-            settings=settings, test=arguments.flag(test),
+            settings=_clean(settings), test=arguments.flag(test),
         )  # fmt: skip
 
     return _report("bake", work, config, settings)

@@ -111,7 +111,7 @@ class Service:
         self.everyday = Everyday(self, self.offers, self.money)
         self.images = Images(self, self.offers, self.money, self._sweep_dead)
         calls = Calls(self.create, self.destroy, self._sweep_dead, self.images.bake)
-        self.roles = Roles(self, self.money, calls)
+        self.roles = Roles(self, self.offers, self.money, calls)
         self.fleets = Fleets(self, self.offers, calls)
         self.by_hand = _ByHand(self)
 

@@ -14,14 +14,16 @@ from hart_salt.operations import scale as scaling
 from hart_salt.planning.resolve import choose_provider
 from hart_salt.result import Result
 from hart_salt.use_cases.money import Money
+from hart_salt.use_cases.offers import Offers
 from hart_salt.use_cases.parts import Calls, Parts
 
 
 class Roles:
     """The use cases of the service that change the nodes of a role."""
 
-    def __init__(self, parts: Parts, money: Money, calls: Calls) -> None:
+    def __init__(self, parts: Parts, offers: Offers, money: Money, calls: Calls) -> None:
         self._parts = parts
+        self._offers = offers
         self._money = money
         self._calls = calls
 
@@ -32,6 +34,7 @@ class Roles:
         if order.provider is not None or order.role not in self._parts.config.roles:
             # Without a provider, all nodes of the role count; only new ones need a provider.
             choose_provider(self._parts.config, order.role, order.provider)
+        self._check_settings(order)
         work = self._scaling(order)
         return self._money.priced(scaling.result(work.scale(wanted, remove=remove, cooldown=cooldown, wait=wait)))
 
@@ -39,9 +42,23 @@ class Roles:
         """Replace a role's nodes; see ``Scaling.replace``."""
         chosen = choose_provider(self._parts.config, order.role, order.provider)
         order = dataclasses.replace(order, provider=chosen.name)
+        self._check_settings(order)
         work = self._scaling(order, limited=not order.test)
         outcome = work.replace(batch, wait=wait, check=self._money.surge_check(order, batch))
         return self._money.priced(scaling.result(outcome))
+
+    def _check_settings(self, order: scaling.Order) -> None:
+        """
+        Raise ``Refused`` for wrong settings of new nodes, also if the call makes none: a later one may make some.
+
+        Which settings there are depends on the provider. If that is not known, only a call that makes nodes needs it.
+        """
+        try:
+            chosen = choose_provider(self._parts.config, order.role, order.provider)
+        except Refused:
+            return
+        if order.settings:
+            self._offers.example(order.role, chosen.name, order.region, order.settings)
 
     def _scaling(self, order: scaling.Order, *, limited: bool = True) -> scaling.Scaling:
         def make(count: int, test: bool) -> fleet.Outcomes:

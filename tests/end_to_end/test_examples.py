@@ -264,8 +264,8 @@ def test_every_example_is_run_here() -> None:
     assert files == {
         "master.d/engine.conf", "master.d/hart.conf", "master.d/reactor.conf", "salt/top.sls", "salt/app.sls",
         "salt/drain.sls",
-        "salt/orch/app.sls", "salt/orch/resize.sls", "salt/orch/declared.sls", "salt/orch/open.sls",
-        "salt/orch/close.sls",
+        "salt/orch/app.sls", "salt/orch/resize.sls", "salt/orch/declared.sls", "salt/orch/renew.sls",
+        "salt/orch/open.sls", "salt/orch/close.sls",
         "salt/reactor/more.sls", "salt/reactor/fewer.sls", "salt/reactor/sweep.sls", "salt/reactor/open.sls",
         "salt/reactor/close.sls",
     }  # fmt: skip

@@ -12,6 +12,8 @@ from tests.end_to_end import tools
 from tests.end_to_end.clouds import all_clouds
 from tests.end_to_end.conftest import SaltMaster
 from tests.end_to_end.light_cloud import light_cloud, missing
+from tests.end_to_end.runs import states_of, write_sls
+from tests.end_to_end.test_examples import EXAMPLES
 from tests.end_to_end.test_fleet import fewest_ready, fleet
 
 REPAIRED = {"role": "app", "count": 2, "repair_after": "10m"}
@@ -90,6 +92,21 @@ def test_a_bake_and_an_apply_renew_the_nodes_of_a_fleet_one_by_one(master: SaltM
     assert {done["nodes"][name]["image"] for name in new} == {image}
     declare(master, {"image": "baked"}, drift="replace", bake_after="7d")
     assert plan(master, 0) == [], "the image is new, and made of this configuration"
+
+
+def test_an_orchestration_bakes_and_renews_the_nodes_of_a_fleet(master: SaltMaster) -> None:
+    """It is one of the examples."""
+    write_sls(master, "orch.renew", (EXAMPLES / "salt/orch/renew.sls").read_text())
+    declare(master, {"image": "baked"}, count=1, drift="replace")
+    run(master, "hart.apply")
+    (old,) = clean(master, 1)
+    ran = master.run("state.orchestrate", "orch.renew", "pillar={role: app, fleet: web}")
+    assert ran.code == 0, ran
+    states = states_of(ran)
+    assert [(name, state["result"]) for name, state in states.items()] == [("a new image", True), ("its nodes", True)]
+    (new,) = clean(master, 1)
+    changes = states["its nodes"]["changes"]
+    assert (list(changes["created"]), list(changes["destroyed"])) == ([new], [old])
 
 
 @pytest.mark.skipif(bool(missing()), reason=missing() or "-")

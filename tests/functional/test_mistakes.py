@@ -14,6 +14,7 @@ from hart_salt.inventory.records import Store
 from hart_salt.runners import hart as runner
 from tests.functional import test_use_cases
 from tests.functional.test_use_cases import CLOUD, Place
+from tools.reference import functions
 
 place = test_use_cases.place  # the fixture
 #: what is typed after ``salt-run hart.``, and the beginning of what is printed; there are the nodes old-1 and old-2
@@ -207,7 +208,9 @@ MISTAKES = [
     ("scale app count=1 min=3", "min and max are bounds and cannot be used with count"),
     ("scale app delta=1 min=3 max=2", "min is 3 and max is 2: min must not be above max"),
     ("create_role rol=app", "hart.create_role needs a role: salt-run hart.create_role ROLE"),
-    ("scale role=app cuont=2", "set count, the number of nodes, delta, the change of that number, or the bounds"),
+    ("scale role=app cuont=2", "argument:cuont: unknown setting, did you mean count?"),
+    ("scale app count=0 szie=big", "argument:szie: unknown setting, did you mean size?"),
+    ("replace app szie=big", "argument:szie: unknown setting, did you mean size?"),
     ("show old-3", "old-3: is not known, did you mean old-"),
     ("destroy old1", "old1: is not known, did you mean old-1?"),
     ("plan wbe", "there is no fleet wbe, did you mean web?; the fleets are data, web"),
@@ -269,3 +272,32 @@ def test_a_mistake_gets_one_helpful_sentence_and_changes_nothing(nodes: Place, l
 
 def test_there_are_a_hundred() -> None:
     assert len(dict(MISTAKES)) >= 100
+
+
+#: keywords that Salt adds: in an orchestration, in a job of a minion, in the schedule, and for a reactor
+SALTS_OWN = {
+    "__pub_user": "root", "__orchestration_jid__": "20260101120000000000", "__pub_jid": "1", "__pub_fun": "state.sls",
+    "__pub_schedule": "daily", "__user__": "Reactor",
+}  # fmt: skip
+#: what a function needs so that it looks at its other arguments
+FIRST: dict[str, list[str]] = {
+    "create": ["web-1"], "create_master": ["web-1"], "destroy": ["old-1"], "import_minion": ["web-1"],
+    "protect": ["old-1"], "unprotect": ["old-1"], "add_ip": ["old-1"], "remove_ip": ["old-1"], "replace": ["app"],
+    "show": ["old-1"], "node": ["old-1"], "node_of": ["192.0.2.1"], "check_seal": ["old-1"], "start": ["old-1"],
+    "stop": ["old-1"], "reboot": ["old-1"], "resize": ["old-1", "big"], "set_tags": ["old-1", "a"],
+    "extend": ["old-1", "1h"], "create_role": ["app"], "scale": ["app"], "show_role": ["app"], "bake": ["app"],
+    "remove_image": ["i-1"], "hold": ["web"], "unhold": ["web"], "simulate": ["1d"], "peer_keys": ["accept"],
+}  # fmt: skip
+#: the same, by name; ``set_tags`` takes any other keyword as a tag
+NAMED: dict[str, dict[str, Any]] = {"scale": {"count": 1}, "set_tags": {"config": "/colour.toml"}}
+
+
+@pytest.mark.parametrize("function", functions())
+def test_keywords_that_salt_adds_are_not_the_users(place: Place, function: str) -> None:
+    """An orchestration calls each function with them. A mistake of the user is named, and nothing is begun."""
+    data = getattr(runner, function)(
+        *FIRST.get(function, []), **{"colour": "red", **NAMED.get(function, {}), **SALTS_OWN}
+    )
+    assert data["retcode"] == answer.REFUSED
+    assert "colour" in data["error"]
+    assert "__" not in str(data)
