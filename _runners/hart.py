@@ -2253,8 +2253,8 @@ def bake(
         The states to apply instead of those of the setting ``bake``: ``highstate`` or SLS names.
 
     keep
-        How many images of the role to keep in each region; older ones are deleted, unless nodes run from them. Default:
-        the setting ``bake_keep``.
+        How many images of the role to keep in each region; older ones are deleted, unless nodes run from them or
+        the configuration names them. Default: the setting ``bake_keep``.
 
     config, test
         As for ``hart.create``.
@@ -2299,7 +2299,7 @@ def remove_image(
     Delete an image that ``hart.bake`` made, with its disk snapshots at the provider.
 
     It is refused if a node runs from the image, and if a role needs it: the newest image of a role whose ``image`` is
-    ``baked``, or an image that a role names.
+    ``baked``, or an image that the configuration names as ``image`` or ``base_image``.
 
     image
         The id of the image or its name; ``hart.list_images`` shows them.

@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
-from collections.abc import Collection, Iterable, Mapping, Sequence
+from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
+from typing import Any
 
+from hart_salt.config.loader import Config
 from hart_salt.model import BakedImage
 from hart_salt.planning.baked import is_usable, newest_first
 from hart_salt.planning.digest import is_made_from
@@ -18,8 +20,39 @@ class Needs:
     digests: Mapping[str, str | None] = field(default_factory=dict)
     #: by role whose ``image`` is a baked one, whether it needs one (``baked!``)
     roles: Collection[str] = ()
-    #: by value of the setting ``image``, the roles that name it
-    named: Mapping[str, Sequence[str]] = field(default_factory=dict)
+    #: by value of a setting in ``NAMING``, the words for what sets it
+    named: Mapping[str, str] = field(default_factory=dict)
+
+
+#: the settings that can name an image
+NAMING = ("image", "base_image")
+
+
+def named(config: Config, provider: str) -> dict[str, str]:
+    """
+    Return what names the images of a provider: by value of a setting in ``NAMING``, the words for what sets it.
+
+    Every layer counts, and not only what a node would boot now: the section of a region, and a layer below another.
+    A ``base_image`` is needed by the next bake, and by nodes for which no baked image fits.
+    """
+    found: dict[str, str] = {}
+    for words, settings in _layers(config, provider):
+        for name in NAMING:
+            if settings.get(name):
+                found.setdefault(str(settings[name]), words)
+    return found
+
+
+def _layers(config: Config, provider: str) -> Iterator[tuple[str, Mapping[str, Any]]]:
+    """Yield all layers for the nodes of a provider, with the words for each."""
+    for name, role in sorted(config.roles.items()):
+        words = f"the role {name}"
+        yield words, role.settings
+        if section := role.providers.get(provider):
+            yield words, section.settings
+            yield from ((words, settings) for settings in section.regions.values())
+    yield f"the provider {provider}", config.provider_defaults.get(provider, {})
+    yield "the configuration of all nodes", config.defaults
 
 
 def users(image: BakedImage, digests: Mapping[str, str | None]) -> list[str]:
@@ -29,8 +62,8 @@ def users(image: BakedImage, digests: Mapping[str, str | None]) -> list[str]:
 
 def role_needing(image: BakedImage, images: Iterable[BakedImage], needs: Needs) -> str:
     """Return why a role needs an image, as the end of a sentence about it; empty if none does."""
-    if roles := needs.named.get(image.image_id):
-        return f"the role {roles[0]} names it"
+    if words := needs.named.get(image.image_id) or needs.named.get(image.name):
+        return f"{words} names it"
     if image.role in needs.roles and is_usable(image) and any(_is_newest(image, images, one) for one in _places(image)):
         return f"it is the newest image of the role {image.role}, whose image is baked"
     return ""
@@ -50,10 +83,14 @@ def surplus(images: Sequence[BakedImage], role: str, keep: int, needs: Needs) ->
         nodes = users(one, needs.digests)
         why = f"{_nodes(nodes)} from it" if nodes else role_needing(one, images, needs)
         if why:
-            notes.append(f"the image {one.image_id} ({one.name}) stays although it is old: {why}")
+            notes.append(f"the image {_known_as(one)} stays although it is old: {why}")
         else:
             going.append(one)
     return going, notes
+
+
+def _known_as(image: BakedImage) -> str:
+    return image.image_id if image.name in ("", image.image_id) else f"{image.image_id} ({image.name})"
 
 
 def _nodes(names: Sequence[str]) -> str:

@@ -87,8 +87,10 @@ def with_plain_image(digest: str, image: str) -> str:
 
 
 def is_made_from(digest: str | None, image_id: str) -> bool:
-    """Return whether a digest is that of a node which was made from this baked image."""
-    return bool(digest and _TEXT.fullmatch(digest)) and with_image(digest or "", image_id) == digest
+    """Return whether a digest is that of a node which was made from this baked image, or from it named as ``image``."""
+    if not (digest and _TEXT.fullmatch(digest)):
+        return False
+    return digest in (with_image(digest, image_id), with_plain_image(digest, image_id))
 
 
 def digest_of_image(node: Node, info: MasterInfo, secrets: Secrets, states: Any) -> str:

@@ -221,17 +221,13 @@ class Images:
 
         Raises ``Refused`` if that cannot be known, because the provider does not answer.
         """
-        name = driver.provider.name
-        named: dict[str, list[str]] = {}
+        config, name = self._parts.config, driver.provider.name
         of_baked = []
-        for role in self._parts.config.role_names():
+        for role in config.role_names():
             with contextlib.suppress(HartError):  # it cannot be at this provider, or nothing can be made of it
-                node = self._offers.example(role, name, None)
-                if baked.is_wanted(node):
+                if baked.is_wanted(self._offers.example(role, name, None)):
                     of_baked.append(role)
-                else:
-                    named.setdefault(node.settings.image, []).append(role)
-        return Needs(self._digests(driver), of_baked, named)
+        return Needs(self._digests(driver), of_baked, retention.named(config, name))
 
     def _digests(self, driver: Driver) -> dict[str, str | None]:
         """Return the digests of all nodes of a provider, by minion id. Raises ``Refused`` if it does not answer."""

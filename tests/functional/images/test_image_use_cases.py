@@ -8,6 +8,7 @@ from typing import Any, ClassVar
 import pytest
 
 from hart_salt.base.errors import AuthError
+from hart_salt.base.merge import merge
 from hart_salt.drivers import OWN, schemas
 from hart_salt.model import BakedImage, Price
 from hart_salt.planning.digest import with_image
@@ -245,6 +246,37 @@ def test_an_image_is_deleted_by_its_id_or_its_name(place: Place, monkeypatch: py
     assert list(cloud.stored) == ["one", "two"]
     assert call("remove_image", "hart-app-one")["one"]["result"] is True
     assert list(cloud.stored) == ["two"]
+
+
+#: every place of the configuration that can name an image, with the words for it
+NAMING: list[tuple[dict[str, Any], str]] = [
+    ({"roles": {"x": {"image": "baked", "base_image": "old"}}}, "the role x"),
+    ({"roles": {"x": {"image": "hart-app-old"}}}, "the role x"),
+    ({"roles": {"x": {CLOUD: {"base_image": "old"}}}}, "the role x"),
+    ({"roles": {"x": {CLOUD: {"image": "baked", "there": {"image": "old"}}}}}, "the role x"),
+    ({"roles": {"x": {CLOUD: {"image": "old", "size": "no-such-size", "region": "here", "ttl": None}}}}, "the role x"),
+    ({"providers": {CLOUD: {"base_image": "old"}}}, f"the provider {CLOUD}"),
+    ({"image": "old"}, "the configuration of all nodes"),
+    ({"base_image": "old"}, "the configuration of all nodes"),
+]
+
+
+@pytest.mark.parametrize(("more", "words"), NAMING)
+def test_an_image_that_the_configuration_names_anywhere_is_kept(
+    place: Place, monkeypatch: pytest.MonkeyPatch, more: dict[str, Any], words: str
+) -> None:
+    cloud = configured(monkeypatch, place)
+    monkeypatch.setitem(place.opts, "hart", merge(place.opts["hart"], more))
+    monkeypatch.setattr("hart_salt.use_cases.images.bake", baking_well)
+    cloud.add("old")
+    cloud.add("new", created=2.0)
+    assert refusal(call("remove_image", "old", test=True)) == (
+        f"the image old is needed: {words} names it; force=True deletes it"
+    )
+    entry = call("bake", "app", keep=1)["app"]
+    assert entry["deleted"] == []
+    assert f"the image old (hart-app-old) stays although it is old: {words} names it" in entry["notes"]
+    assert list(cloud.stored) == ["old", "new"]
 
 
 def test_an_image_from_which_a_node_runs_stays(place: Place, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -6,7 +6,7 @@ from typing import Any
 
 from hart_salt.images.retention import Needs, refusal, surplus, users
 from hart_salt.model import BakedImage
-from hart_salt.planning.digest import with_image
+from hart_salt.planning.digest import with_image, with_plain_image
 
 DIGEST = "1-" + "-".join(["0" * 8] * 6)
 
@@ -49,9 +49,23 @@ def test_an_image_from_which_a_node_runs_stays_with_a_note() -> None:
 
 
 def test_an_image_that_a_role_names_stays() -> None:
-    going, notes = surplus([image(1), image(2)], "app", 1, Needs(named={"i-1": ["old-app"]}))
+    going, notes = surplus([image(1), image(2)], "app", 1, Needs(named={"i-1": "the role old-app"}))
     assert going == []
     assert notes == ["the image i-1 (hart-app-1) stays although it is old: the role old-app names it"]
+
+
+def test_a_note_has_the_name_of_an_image_once() -> None:
+    same = BakedImage("i-1", "i-1", "available", True, "app", created=0.0)
+    _, notes = surplus([same, image(2)], "app", 1, Needs(named={"i-1": "the role old-app"}))
+    assert notes == ["the image i-1 stays although it is old: the role old-app names it"]
+
+
+def test_an_image_that_is_named_by_its_name_stays() -> None:
+    assert surplus([image(1), image(2)], "app", 1, Needs(named={"hart-app-1": "the role x"}))[0] == []
+
+
+def test_a_node_that_names_the_image_of_its_disk_runs_from_it() -> None:
+    assert users(image(1), {"web": with_plain_image(DIGEST, "i-1"), "db": with_plain_image(DIGEST, "i-2")}) == ["web"]
 
 
 def test_an_image_with_nodes_cannot_be_deleted_by_force() -> None:
