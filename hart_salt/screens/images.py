@@ -4,21 +4,25 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Mapping, Sequence
+from dataclasses import replace
 from typing import Any
 
+from rich.cells import cell_len
 from rich.text import Text
 
 from hart_salt.screens.nodes import NOTHING, reasons, total_seconds
 from hart_salt.screens.paper import Paper
-from hart_salt.screens.table import ALWAYS, Column, Row, pairs, table
+from hart_salt.screens.table import ALWAYS, Column, Row, filled, fitting, pairs, table
 from hart_salt.screens.words import age, counted, duration, number, price
 
 PLAIN = (Column("image", ALWAYS), Column("", 6), Column("description", 4))
 BAKED = (
     Column("baked image", ALWAYS), Column("state", 8, styled=True), Column("role", 7), Column("age", 7, right=True),
-    Column("size", 4, right=True), Column("per month", 5, right=True), Column("nodes", 6, right=True),
+    Column("size", 6, right=True), Column("per month", 6, right=True), Column("nodes", 6, right=True),
     Column("salt", 5), Column("arch", 2), Column("regions", 3),
 )  # fmt: skip
+NEEDED = 6  #: the weight from which on a column is worth a second line for each image
+INDENT = 2
 GONE = "not available"
 HOURS = 730.0  #: in a month, as providers count them
 NAMED = 8  #: nodes of an image that are named
@@ -45,21 +49,82 @@ def _there(facts: Mapping[str, Any]) -> str:
 
 
 def _baked_table(found: Mapping[str, Mapping[str, Any]], paper: Paper) -> list[Text]:
+    """
+    Return the baked images in a form that shows all facts without shortening an id.
+
+    Each image has one line or, if that is too narrow, two: the id, and the facts. What does not fit even then stands
+    below as text.
+    """
     ordered = sorted(found.items(), key=lambda item: item[1].get("created") or "", reverse=True)
-    return table(BAKED, [_baked_row(name, facts) for name, facts in ordered], paper)
+    rows = [Row((name, *_facts(facts)), _title(name, facts)) for name, facts in ordered]
+    remarks = [_remarks(facts) for _, facts in ordered]
+    if _is_enough(BAKED, rows, paper.width):
+        below = [[*title.remarks, *_rest(BAKED, rows, at, paper), *remarks[at]] for at, title in enumerate(rows)]
+        return table(BAKED, [Row(row.cells, more) for row, more in zip(rows, below, strict=True)], paper)
+    return _in_two_lines(rows, remarks, paper)
 
 
-def _baked_row(name: str, facts: Mapping[str, Any]) -> Row:
-    nodes = facts.get("nodes") or ()
-    cells = (
-        name, str(facts.get("state") or ""), facts.get("role") or "", age(facts.get("created")),
-        _gigabytes(facts.get("size_gb")), price(facts.get("monthly_price"), facts.get("currency")), str(len(nodes)),
-        facts.get("release") or "", facts.get("arch") or "", ", ".join(facts.get("regions") or ()),
+def _in_two_lines(rows: Sequence[Row], remarks: Sequence[Sequence[str]], paper: Paper) -> list[Text]:
+    """Return the id of each image in a line, and the facts below it."""
+    columns, narrower = BAKED[1:], replace(paper, width=paper.width - INDENT)
+    facts = [Row(row.cells[1:]) for row in rows]
+    has_table = _is_enough(columns, facts, narrower.width)
+    heading, *lines = table(columns, facts, narrower) if has_table else [Text("")] * (len(rows) + 1)
+    shown = [Text(BAKED[0].name.upper(), "bold"), _indented(heading)]
+    for at, row in enumerate(rows):
+        rest = _rest(columns, facts, at, narrower) if has_table else _named(columns, facts[at], range(len(columns)))
+        below = [Text(line) for more in [*rest, *remarks[at]] for line in paper.wrap(more, " " * INDENT)]
+        shown += [*_head(row, paper), _indented(lines[at]), *below]
+    return [line for line in shown if line.plain.strip()]
+
+
+def _head(row: Row, paper: Paper) -> list[Text]:
+    """Return the id of an image and its name, in one line if they fit."""
+    both = "  ".join([row.cells[0], *row.remarks])
+    if cell_len(both) <= paper.width:
+        return [Text(both)]
+    return [Text(row.cells[0]), *(Text(" " * INDENT + name) for name in row.remarks)]
+
+
+def _is_enough(columns: Sequence[Column], rows: Sequence[Row], width: int) -> bool:
+    """Return whether a table of this width has all columns that are needed."""
+    lost = {*filled(columns, rows)} - {*fitting(columns, rows, width)}
+    return all(columns[at].weight < NEEDED for at in lost)
+
+
+def _rest(columns: Sequence[Column], rows: Sequence[Row], at: int, paper: Paper) -> list[str]:
+    """Return the cells of a row whose columns do not fit, as text."""
+    shown = fitting(columns, rows, paper.width)
+    return _named(columns, rows[at], [number for number in filled(columns, rows) if number not in shown])
+
+
+def _named(columns: Sequence[Column], row: Row, numbers: Sequence[int]) -> list[str]:
+    cells = [f"{columns[at].name}: {row.cells[at]}" for at in numbers if row.cells[at]]
+    return ["; ".join(cells)] if cells else []
+
+
+def _indented(line: Text) -> Text:
+    return Text(" " * INDENT).append_text(line)
+
+
+def _facts(facts: Mapping[str, Any]) -> tuple[str, ...]:
+    """Return the cells of a baked image after its id."""
+    return (
+        str(facts.get("state") or ""), facts.get("role") or "", age(facts.get("created")),
+        _gigabytes(facts.get("size_gb")), price(facts.get("monthly_price"), facts.get("currency")),
+        str(len(facts.get("nodes") or ())), facts.get("release") or "", facts.get("arch") or "",
+        ", ".join(facts.get("regions") or ()),
     )  # fmt: skip
-    title = [str(facts["description"])] if facts.get("description") not in (None, "", name) else []
+
+
+def _title(name: str, facts: Mapping[str, Any]) -> list[str]:
+    return [str(facts["description"])] if facts.get("description") not in (None, "", name) else []
+
+
+def _remarks(facts: Mapping[str, Any]) -> list[str]:
+    nodes = [f"nodes: {_some(facts['nodes'])}"] if facts.get("nodes") else []
     changed = [PARTS.get(part, part) for part in facts.get("outdated") or ()]
-    outdated = [f"changed since the bake: {', '.join(changed)}"] if changed else []
-    return Row(cells, [*title, *([f"nodes: {_some(nodes)}"] if nodes else []), *outdated])
+    return [*nodes, *([f"changed since the bake: {', '.join(changed)}"] if changed else [])]
 
 
 def _some(names: Sequence[str]) -> str:

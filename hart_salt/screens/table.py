@@ -44,7 +44,7 @@ def table(columns: Sequence[Column], rows: Sequence[Row], paper: Paper) -> list[
     A column without any text is left out. A single remark stands beside its row if there is enough room, otherwise
     below it.
     """
-    shown = _fitting(columns, rows, paper.width)
+    shown = fitting(columns, rows, paper.width)
     widths = _shrunk(shown, _widths(columns, rows, shown), columns, paper.width)
     lines = [_line([columns[at].name.upper() for at in shown], shown, widths, columns, paper, heading=True)]
     for row in rows:
@@ -62,9 +62,14 @@ def _total(widths: Sequence[int]) -> int:
     return sum(widths) + GAP * (len(widths) - 1)
 
 
-def _fitting(columns: Sequence[Column], rows: Sequence[Row], width: int) -> list[int]:
+def filled(columns: Sequence[Column], rows: Sequence[Row]) -> list[int]:
+    """Return the numbers of the columns that the table has on a terminal of any width."""
+    return [at for at, column in enumerate(columns) if column.weight >= ALWAYS or any(row.cells[at] for row in rows)]
+
+
+def fitting(columns: Sequence[Column], rows: Sequence[Row], width: int) -> list[int]:
     """Return the numbers of the columns that the table has."""
-    shown = [at for at, column in enumerate(columns) if column.weight >= ALWAYS or any(row.cells[at] for row in rows)]
+    shown = filled(columns, rows)
     while _total(_widths(columns, rows, shown)) > width:
         light = [at for at in shown if columns[at].weight < ALWAYS]
         if not light:

@@ -41,10 +41,12 @@ def test_baked_images_stand_before_the_others_the_newest_first() -> None:
         "BAKED IMAGE  STATE      ROLE  AGE     SIZE  PER MONTH  NODES  SALT    REGIONS",
         "112233445    available  app   3 h  2.36 GB      $0.14      2  3008.3  nyc3, fra1",
         "  hart-app-202611301200-1a2b3c4d5e6f70",
+        "  arch: amd64",
         "  nodes: app-1.example.com, app-2.example.com",
         "  changed since the bake: settings, base image or states",
         "112          half made  app   3 d                          0          nyc3, fra1",
         "  hart-app-202611291200-2a2b3c4d5e6f70",
+        "  arch: amd64",
         "",
         "IMAGE   DESCRIPTION",
         "trixie  Debian 13",
@@ -52,6 +54,54 @@ def test_baked_images_stand_before_the_others_the_newest_first() -> None:
         "3 images, 2 of them baked.",
         "Price per month of the baked images, before tax: $0.14.",
     ]
+
+
+LONG_ID = "hart-payment-gateway-workers-europe-202611301200-1a2b3c4d5e"
+
+
+def test_long_ids_stand_in_a_line_of_their_own_and_no_fact_is_lost() -> None:
+    name = str(BAKED_IMAGE["description"])
+    new = {**BAKED_IMAGE, "role": "worker", "created": ago(hours=3, seconds=5)}
+    other = {**new, "description": LONG_ID, "role": "payment-gateway-workers-europe", "created": ago(days=4)}
+    assert shown("list_images", images={name: new, LONG_ID: {**other, "regions": None}, "112": other})[:11] == [
+        "BAKED IMAGE",
+        "  STATE      ROLE                            AGE     SIZE  PER MONTH  NODES",
+        name,
+        "  available  worker                          3 h  2.36 GB      $0.14      2",
+        "  salt: 3008.3; arch: amd64; regions: nyc3, fra1",
+        "  nodes: app-1.example.com, app-2.example.com",
+        "  changed since the bake: settings, base image or states",
+        LONG_ID,
+        "  available  payment-gateway-workers-europe  4 d  2.36 GB      $0.14      2",
+        "  salt: 3008.3; arch: amd64",
+        "  nodes: app-1.example.com, app-2.example.com",
+    ]
+    lines = shown("list_images", images={LONG_ID: new, name: new})
+    assert lines[1].split() == ["STATE", "ROLE", "AGE", "SIZE", "PER", "MONTH", "NODES", "SALT", "ARCH", "REGIONS"]
+
+
+def test_a_column_that_does_not_fit_stands_below_its_image() -> None:
+    far = {**BAKED_IMAGE, "regions": ["nyc3", "fra1", "ams3", "sgp1"]}
+    lines = shown("list_images", images={"112233445": far})
+    assert "REGIONS" not in lines[0]
+    assert [line for line in lines if "regions: nyc3, fra1, ams3, sgp1" in line]
+
+
+def test_a_narrow_terminal_has_all_facts_of_an_image_as_text() -> None:
+    lines = shown("list_images", 40, images={LONG_ID: {**BAKED_IMAGE, "description": LONG_ID, "created": ago(days=4)}})
+    assert lines[:8] == [
+        "BAKED IMAGE",
+        LONG_ID,
+        "  state: available; role: app; age: 4 d;",
+        "  size: 2.36 GB; per month: $0.14;",
+        "  nodes: 2; salt: 3008.3; arch: amd64;",
+        "  regions: nyc3, fra1",
+        "  nodes: app-1.example.com,",
+        "  app-2.example.com",
+    ]
+    text = " ".join(shown("list_images", images={"112": {**BAKED_IMAGE, "role": "r" * 60}, "113": BAKED_IMAGE}))
+    assert f"role: {'r' * 60}; age:" in " ".join(text.split())
+    assert "role: app; age:" in " ".join(text.split())
 
 
 def test_a_list_without_baked_images_has_one_table() -> None:
