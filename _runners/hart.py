@@ -2263,7 +2263,7 @@ def bake(
         Further settings of the node, as for ``hart.create``.
 
     Returns a dictionary by role: ``result``, and ``image``, the id of the image, or ``error``. ``deleted`` holds the
-    ids of the old images that were deleted.
+    ids of the old images that were deleted or, in a plan, would be; there, ``keep`` says how many stay.
 
     CLI Example:
 

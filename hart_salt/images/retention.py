@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
 from hart_salt.config.loader import Config
-from hart_salt.model import BakedImage
+from hart_salt.drivers.contract import Driver
+from hart_salt.images.bake import Order
+from hart_salt.model import IMAGE_AVAILABLE, BakedImage
 from hart_salt.planning.baked import is_usable, newest_first
 from hart_salt.planning.digest import is_made_from
 
@@ -67,6 +70,12 @@ def role_needing(image: BakedImage, images: Iterable[BakedImage], needs: Needs) 
     if image.role in needs.roles and is_usable(image) and any(_is_newest(image, images, one) for one in _places(image)):
         return f"it is the newest image of the role {image.role}, whose image is baked"
     return ""
+
+
+def expected(order: Order, region: str, driver: Driver) -> BakedImage:
+    """Return the image that a bake will make in a region, with its copies, for a look at what becomes surplus then."""
+    regions = () if driver.images_everywhere else (region, *order.copies)
+    return BakedImage("", "", IMAGE_AVAILABLE, True, order.role, arch=order.arch, regions=regions, created=math.inf)
 
 
 def surplus(images: Sequence[BakedImage], role: str, keep: int, needs: Needs) -> tuple[list[BakedImage], list[str]]:

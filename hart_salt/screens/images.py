@@ -169,9 +169,16 @@ def _planned(role: str, entry: Mapping[str, Any], paper: Paper) -> list[Text]:
         ("node", _node(entry)),
         ("image", _per_gigabyte(entry)),
         ("copies in", ", ".join(entry.get("copies") or ())),
+        ("keeps", _kept(entry)),
+        ("deletes", ", ".join(entry.get("deleted") or ())),
     ]
     head = f"To bake: an image of the role {role}. {NOTHING}"
     return [*paper.lines(head), Text(""), *pairs(facts, paper)]
+
+
+def _kept(entry: Mapping[str, Any]) -> str:
+    keep = entry.get("keep")
+    return "" if keep is None else f"the newest {counted(keep, 'image')} of the role in each region"
 
 
 def _node(entry: Mapping[str, Any]) -> str:

@@ -82,6 +82,7 @@ class Images:
         Raises ``Refused`` before anything is changed.
         """
         node, order, notes = self._planned(role, provider, regions, apply, settings or {})
+        keep = node.settings.bake_keep if keep is None else keep
         self._parts.changes(test=test)
         driver = self._parts.driver(node.provider)
         _refuse_without(driver)
@@ -95,13 +96,12 @@ class Images:
         order = dataclasses.replace(order, arch=_arch(driver, node))
         with self._money.within_limits(limits.creation(node, 1), test=test) as claimed:
             if test:
-                return self._plan(node, order, driver, [*notes, *more])
+                return self._plan(node, order, driver, keep, [*notes, *more])
             remove_old_logs(self._parts.info.log_dir, node.settings.log_days, time.time())
             entry, interrupted, problems = bake(node, order, driver, self._parts.context, claimed)
         entry = {"provider": node.provider, "region": node.region, **entry}
         entry["notes"] = [*notes, *more, *entry.get("notes", ())]
         if entry["result"]:
-            keep = node.settings.bake_keep if keep is None else keep
             entry["deleted"], kept = self._retain(driver, role, keep)
             entry["notes"] += kept
         return Result({role: entry}, bool(entry["result"]) and not problems, interrupted, problems=problems)
@@ -134,13 +134,15 @@ class Images:
             )
         return bare, order, notes
 
-    def _plan(self, node: Node, order: Order, driver: Driver, notes: Sequence[str]) -> Result:
+    def _plan(self, node: Node, order: Order, driver: Driver, keep: int, notes: Sequence[str]) -> Result:
         price = driver.image_price(node.region)
         entry = plan.creation([node])[node.minion_id]
+        going, kept = self._surplus(driver, order.role, keep, [retention.expected(order, node.region, driver)])
         facts = {
             "action": "bake", "role": order.role, "base_image": node.settings.image, "apply": node.settings.apply,
             "copies": list(order.copies), "image_price_gb": price.amount if price else None,
-            "image_currency": price.currency if price else None, "notes": list(notes),
+            "image_currency": price.currency if price else None, "keep": keep,
+            "deleted": [one.image_id for one in going], "notes": [*notes, *kept],
         }  # fmt: skip
         return Result({order.role: {**entry, **facts}})
 
@@ -148,11 +150,7 @@ class Images:
 
     def _retain(self, driver: Driver, role: str, keep: int) -> tuple[list[str], list[str]]:
         """Delete the oldest images of a role; return their ids, and why others stay, or why none could be deleted."""
-        try:
-            needs = self._needs(driver)
-            going, notes = retention.surplus(driver.baked_images(), role, keep, needs)
-        except HartError as error:
-            return [], [f"old images were not deleted: {error}"]
+        going, notes = self._surplus(driver, role, keep)
         deleted = []
         for image in going:
             problem = self._delete(driver, image)
@@ -161,6 +159,16 @@ class Images:
             else:
                 deleted.append(image.image_id)
         return deleted, notes
+
+    def _surplus(
+        self, driver: Driver, role: str, keep: int, more: Sequence[BakedImage] = ()
+    ) -> tuple[list[BakedImage], list[str]]:
+        """Return the old images of a role that can go, and why others stay; ``more`` holds images not made yet."""
+        try:
+            needs = self._needs(driver)
+            return retention.surplus([*driver.baked_images(), *more], role, keep, needs)
+        except HartError as error:
+            return [], [f"no old image is deleted: {error}"]
 
     def remove(self, image: str, *, provider: str | None, force: bool, test: bool) -> Result:
         """

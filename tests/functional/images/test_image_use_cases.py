@@ -153,6 +153,17 @@ def baking_well(*_: Any) -> tuple[dict[str, Any], int | None, list[str]]:
     return {"result": True, "notes": []}, None, []
 
 
+def baking_into(cloud: ImageCloud) -> Any:
+    """Return a bake that makes an image like the newest one."""
+
+    def bake(*_: Any) -> tuple[dict[str, Any], int | None, list[str]]:
+        newest = list(cloud.stored.values())[-1]
+        cloud.add("new", created=99.0, regions=newest.regions)
+        return baking_well()
+
+    return bake
+
+
 def test_the_oldest_images_are_deleted_after_a_bake(place: Place, monkeypatch: pytest.MonkeyPatch) -> None:
     cloud = configured(monkeypatch, place, bake_keep=2)
     monkeypatch.setattr("hart_salt.use_cases.images.bake", baking_well)
@@ -164,6 +175,37 @@ def test_the_oldest_images_are_deleted_after_a_bake(place: Place, monkeypatch: p
     assert "the image i-1 (hart-app-i-1) stays although it is old: web runs from it" in entry["notes"]
     assert list(cloud.stored) == ["i-1", "i-4", "i-5"]
     assert call("bake", "app", keep=1)["app"]["deleted"] == ["i-4"]
+
+
+@pytest.mark.parametrize("everywhere", [False, True])
+def test_a_plan_has_the_images_that_the_bake_deletes(
+    place: Place, monkeypatch: pytest.MonkeyPatch, everywhere: bool
+) -> None:
+    cloud = configured(monkeypatch, place, bake_keep=3)
+    monkeypatch.setattr(cloud, "images_everywhere", everywhere)
+    monkeypatch.setattr("hart_salt.use_cases.images.bake", baking_into(cloud))
+    for number in range(1, 5):
+        cloud.add(f"i-{number}", created=float(number), regions=() if everywhere else ("here",))
+    running_from(place, "web", "i-1")
+    planned = call("bake", "app", test=True)["app"]
+    assert (planned["keep"], planned["deleted"]) == (3, ["i-2"])
+    assert "the image i-1 (hart-app-i-1) stays although it is old: web runs from it" in planned["notes"]
+    assert call("bake", "app", keep=1, test=True)["app"]["deleted"] == ["i-4", "i-3", "i-2"]
+    assert list(cloud.stored) == ["i-1", "i-2", "i-3", "i-4"]
+    assert call("bake", "app")["app"]["deleted"] == planned["deleted"]
+
+
+def test_a_plan_says_why_nothing_is_deleted(place: Place, monkeypatch: pytest.MonkeyPatch) -> None:
+    cloud = configured(monkeypatch, place, bake_keep=1)
+    cloud.add("old")
+
+    def unknown(*_: Any) -> Any:
+        raise AuthError("no")
+
+    monkeypatch.setattr("hart_salt.use_cases.images.take_snapshot", unknown)
+    planned = call("bake", "app", test=True)["app"]
+    assert planned["deleted"] == []
+    assert "no old image is deleted: no" in planned["notes"]
 
 
 def test_old_images_that_cannot_be_deleted_fail_no_bake(place: Place, monkeypatch: pytest.MonkeyPatch) -> None:

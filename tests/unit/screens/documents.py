@@ -95,7 +95,8 @@ HALF_MADE = {
 BAKE_PLAN: dict[str, Any] = {
     "result": None, "action": "bake", "role": "app", "provider": "do", "region": "nyc3", "zone": None,
     "size": "s-1vcpu-1gb", "monthly_price": 6.0, "currency": "USD", "base_image": "trixie", "apply": ["base", "app"],
-    "copies": ["fra1"], "image_price_gb": 0.06, "image_currency": "USD", "notes": [],
+    "copies": ["fra1"], "image_price_gb": 0.06, "image_currency": "USD", "keep": 3,
+    "deleted": ["101", "102"], "notes": [],
 }  # fmt: skip
 BAKE_DONE: dict[str, Any] = {
     "result": True, "image": "112233445", "name": "hart-app-202611301200-1a2b3c4d5e6f70", "role": "app",

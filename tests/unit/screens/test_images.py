@@ -123,17 +123,22 @@ def test_the_plan_of_a_bake_has_the_price_of_the_node_and_of_the_image() -> None
         "            tax; destroyed at the end",
         "image       $0.06 per GB and month, before tax, for each of 2 regions",
         "copies in   fra1",
+        "keeps       the newest 3 images of the role in each region",
+        "deletes     101, 102",
     ]
-    free = {**BAKE_PLAN, "monthly_price": 0.0, "image_price_gb": 0.0, "copies": [], "apply": None}
+    free = {**BAKE_PLAN, "deleted": [], "monthly_price": 0.0, "image_price_gb": 0.0, "copies": [], "apply": None}
     assert shown("bake", bakes={"app": free})[3:] == [
         "states      none",
         "node        s-1vcpu-1gb at do in nyc3; free of charge; destroyed at the end",
         "image       free of charge",
+        "keeps       the newest 3 images of the role in each region",
     ]
-    unknown = {**BAKE_PLAN, "monthly_price": None, "image_price_gb": None, "copies": []}
+    unknown = {**BAKE_PLAN, "keep": 1, "deleted": ["101"], "monthly_price": None, "image_price_gb": None, "copies": []}
     assert shown("bake", bakes={"app": unknown})[4:] == [
         "node        s-1vcpu-1gb at do in nyc3; destroyed at the end",
         "image       its price is not known",
+        "keeps       the newest 1 image of the role in each region",
+        "deletes     101",
     ]
 
 
