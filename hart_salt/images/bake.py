@@ -64,7 +64,10 @@ def bake(
 
     Returns the outcome, the number of the signal that interrupted the work, or None, and what could not be removed.
     """
-    kind = NodeKind(BAKE, MINION.become, course=functools.partial(_course, order), action=BAKED_ACTION, goal="baked")
+    kind = NodeKind(
+        BAKE, MINION.become, course=functools.partial(_course, order), action=BAKED_ACTION, role=order.role,
+        goal="baked",
+    )  # fmt: skip
     data, interrupted = create.create_all([node], driver, context, kind, claimed)
     problems = data.pop("errors", [])
     return data[node.minion_id], interrupted, problems

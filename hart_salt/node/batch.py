@@ -36,6 +36,8 @@ class NodeKind:
     course: Callable[..., Awaitable[None]] | None = None
     #: the word for it in the journal
     action: str = CREATE
+    #: the role for the journal, where the node itself has none
+    role: str | None = None
     #: the word for a node that has ended well
     goal: str = "ready"
 

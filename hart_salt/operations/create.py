@@ -125,7 +125,7 @@ async def _create(
                 lives = _in_turns(lives, functools.partial(_claimed, context, outcomes, calls), room)
             restoring = asyncio.ensure_future(_restore(nodes[0].batch, outcomes, context.locks, calls, progress))
             try:
-                ended = functools.partial(_write_outcome, context.journal, kind.action, progress)
+                ended = functools.partial(_write_outcome, context.journal, kind, progress)
                 await _side_by_side(lives, under_way, ended)
             finally:
                 await concurrency.ended([restoring])
@@ -267,7 +267,7 @@ async def _side_by_side(
         raise
 
 
-def _write_outcome(journal: Journal, action: str, progress: Progress, state: NodeState) -> None:
+def _write_outcome(journal: Journal, kind: NodeKind, progress: Progress, state: NodeState) -> None:
     """Write to the journal what became of a node at once, because the call can be killed before its other nodes end."""
     if not (state.launched or state.error):
         return  # a signal came before its turn
@@ -283,15 +283,16 @@ def _write_outcome(journal: Journal, action: str, progress: Progress, state: Nod
         problems = ["apply failed", *problems]
     journal.write(
         entry(
-            action, record, result=done, seconds=round(sum(stages.values()), 3), stages=stages,
-            error="; ".join(problems), **_of_image(state.outcome or {}),
+            kind.action, record, result=done, role=record.role or kind.role,
+            seconds=round(sum(stages.values()), 3), stages=stages, error="; ".join(problems),
+            details=_of_image(state.outcome or {}),
         )
     )  # fmt: skip
 
 
-def _of_image(outcome: Mapping[str, Any]) -> dict[str, Any]:
+def _of_image(outcome: Mapping[str, Any]) -> dict[str, str]:
     """Return what the journal holds of an image that was made of a node."""
-    return {"role": outcome["role"], "details": {"image": outcome["image"]}} if outcome.get("image") else {}
+    return {"image": outcome["image"]} if outcome.get("image") else {}
 
 
 def _outcome(node: Node, outcomes: Outcomes, progress: Progress) -> dict[str, Any]:

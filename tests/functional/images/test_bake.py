@@ -11,6 +11,7 @@ from typing import Any
 
 import pytest
 
+from hart_salt.base.caller import Caller
 from hart_salt.base.errors import AuthError, TemporaryFailure
 from hart_salt.base.gate import Gate
 from hart_salt.config.settings import Settings
@@ -19,6 +20,7 @@ from hart_salt.images import generalise
 from hart_salt.images.bake import Order, bake
 from hart_salt.inventory.context import Context
 from hart_salt.inventory.flocks import FileLocks
+from hart_salt.inventory.journal import journal_of
 from hart_salt.model import IMAGE_AVAILABLE, IMAGE_FAILED, IMAGE_PENDING, BakedImage, Instance, NewImage, Node
 from hart_salt.node import bootstrap
 from tests.functional.node.life_world import NOTHING, FakeDriver, FakeMaster, Stage, new_stage
@@ -121,7 +123,10 @@ def node_of_bake(**settings: Any) -> Node:
 
 def baked(stage: Stage, *copies: str, **settings: Any) -> tuple[dict[str, Any], int | None, list[str]]:
     master: Any = FakeMaster(stage.world)
-    context = Context(master, stage.info, stage.store, FileLocks(stage.info.cachedir), Gate(), stage.others)
+    context = Context(
+        master, stage.info, stage.store, FileLocks(stage.info.cachedir), Gate(), stage.others,
+        journal=journal_of(stage.info, Gate(), Caller()),
+    )  # fmt: skip
     order = Order("app", DIGEST, "amd64", copies)
     return bake(node_of_bake(**settings), order, stage.driver, context, lambda: None)
 
@@ -138,6 +143,12 @@ def left_of_batch(stage: Stage) -> list[str]:
     return sorted(FileLocks(stage.info.cachedir).dead_batches())
 
 
+def in_journal(stage: Stage) -> list[tuple[str, str, str | None, bool]]:
+    """Return what the journal says of each outcome."""
+    entries = journal_of(stage.info, Gate(), Caller()).read(role="app")
+    return [(one.action, one.minion_id, one.role, one.result) for one in entries]
+
+
 def test_the_image_is_complete_and_the_node_is_gone(stage: Stage) -> None:
     entry, interrupted, problems = baked(stage)
     assert (entry["result"], interrupted, problems) == (True, None, [])
@@ -151,6 +162,7 @@ def test_the_image_is_complete_and_the_node_is_gone(stage: Stage) -> None:
     assert stage.left() == NOTHING
     assert stage.world.undone == ["instance", "key", "record"]
     assert left_of_batch(stage) == []
+    assert in_journal(stage) == [("bake", NODE, "app", True)]
 
 
 @pytest.mark.parametrize(
@@ -188,6 +200,7 @@ def test_after_a_failure_at_any_step_nothing_is_left(stage: Stage, step: str) ->
     assert driver_of(stage).stored == {}
     assert stage.left() == NOTHING
     assert left_of_batch(stage) == []
+    assert in_journal(stage) == [("bake", NODE, "app", False)]
 
 
 @pytest.mark.parametrize("step", STEPS)
