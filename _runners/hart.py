@@ -1663,8 +1663,9 @@ def show(minion_id: str | None = None, *extra: Any, config: str | None = None, *
     config
         As for ``hart.create``.
 
-    Returns a dictionary; ``status`` and ``sources`` are as in ``hart.list_minions``. ``log_note`` says that the log is
-    not on this machine.
+    Returns a dictionary; ``status`` and ``sources`` are as in ``hart.list_minions``. ``image`` is the
+    id of the baked image that the node runs from; null if it is a plain one, or if that is not known. ``log_note`` says
+    that the log is not on this machine.
 
     CLI Example:
 

@@ -451,7 +451,7 @@ class Service:
         entry = nodes.get(minion_id)
         if entry is None:
             raise Refused(f"{minion_id}: {chosen.why_no_node(minion_id, self.master)}")
-        more = listing.more(record) if record else {}
+        more = {**(listing.more(record) if record else {}), "image": looking.image(minion_id, seen)}
         problems = [*seen.problems, *unknown]
         return Result({minion_id: {**entry, **more}}, not problems, problems=problems, notes=looking.notes)
 

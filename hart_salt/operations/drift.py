@@ -10,7 +10,7 @@ from hart_salt.inventory.records import Record
 from hart_salt.model import Instance, Node
 from hart_salt.operations.baked_images import BakedImages
 from hart_salt.planning import baked
-from hart_salt.planning.digest import PARTS, differences, is_digest
+from hart_salt.planning.digest import PARTS, differences, is_digest, is_made_from
 
 #: returns a node of a role at a provider in a region as it would be created now; raises ``HartError`` if there is none
 Example = Callable[["str | None", "str | None", "str | None"], Node]
@@ -62,7 +62,7 @@ class Drift:
         The image differs if the role boots baked images and the node does not run from the newest one that fits. If
         that is not known, only the other parts are compared; ``problems`` says why.
         """
-        digest = next((it for it in (record.digest, instance.digest if instance else None) if is_digest(it)), None)
+        digest = _digest_of(record, instance)
         wanted = self._wanted(record) if digest else None
         if digest is None or wanted is None:
             return None
@@ -74,6 +74,19 @@ class Drift:
         if size and size != wanted.node.size:
             found.add("size")
         return [name for name in PARTS if name in found]
+
+    def image(self, record: Record, instance: Instance | None = None) -> str | None:
+        """Return the id of the baked image that a node runs from; None if it is a plain one, or if it is not known."""
+        digest = _digest_of(record, instance)
+        if digest is None or (self._asked is not None and record.provider not in self._asked):
+            return None
+        try:
+            images = self._images.of(record.provider)
+        except Interrupted:
+            raise
+        except HartError:
+            return None
+        return next((one.image_id for one in images if is_made_from(digest, one.image_id)), None)
 
     @property
     def problems(self) -> list[str]:
@@ -118,3 +131,8 @@ class Drift:
         if not digest:  # without an image, no node can be created in place of another one
             return _Wanted(node, image_known=False)
         return _Wanted(replace(node, digest=digest))
+
+
+def _digest_of(record: Record, instance: Instance | None) -> str | None:
+    """Return what a node was made from; None if it is not known."""
+    return next((it for it in (record.digest, instance.digest if instance else None) if is_digest(it)), None)

@@ -10,7 +10,7 @@ from hart_salt.base.errors import EnvironmentFault, Refused
 from hart_salt.config.loader import Config
 from hart_salt.drivers.contract import Driver
 from hart_salt.inventory.context import Context
-from hart_salt.inventory.snapshot import Snapshot, take_snapshot
+from hart_salt.inventory.snapshot import Snapshot, record_of, take_snapshot
 from hart_salt.operations import filters, listing
 from hart_salt.operations.drift import Drift
 from hart_salt.result import Result
@@ -98,6 +98,14 @@ class Selection:
             return listing.nodes(seen, locks.look(seen.records).busy, info, locks.elsewhere, self._drift.known), []
         except EnvironmentFault as error:
             return listing.nodes(seen, lambda _: False, info, locks.elsewhere, self._drift.known), [str(error)]
+
+    def image(self, minion_id: str, seen: Snapshot) -> str | None:
+        """Return the id of the baked image that a node runs from; None if it is a plain one, or if it is not known."""
+        found = next((one for one in seen.found if one.instance.minion_id == minion_id), None)
+        record = seen.records.get(minion_id)
+        if record is None and found is not None:
+            record = record_of(found.instance, found.provider, self._context.info)
+        return self._drift.image(record, found.instance if found else None) if record else None
 
     @property
     def notes(self) -> list[str]:

@@ -16,7 +16,7 @@ from hart_salt.screens.words import age, duration, price, until
 SECTIONS: Mapping[str, tuple[str, ...]] = {
     "": ("status", "note", "error", "role", "kind", "protected", "drifted", "by"),
     "Instance": (
-        "provider", "driver", "region", "zone", "size", "instance_id", "public_ip", "private_ip", "addresses",
+        "provider", "driver", "region", "zone", "size", "image", "instance_id", "public_ip", "private_ip", "addresses",
         "created", "ends", "monthly_price",
     ),
     "What the sources say": ("cloud", "record", "key", "present"),

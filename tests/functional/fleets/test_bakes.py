@@ -88,7 +88,21 @@ def test_lists_and_one_node_say_which_image_differs(app: World) -> None:
     listed = app.call("list_minions", role="app")["nodes"]
     assert {name: one["drifted"] for name, one in listed.items()} == {"a": [], "b": ["image"]}
     assert app.cloud.image_lists == 1
-    assert app.call("show", "b")["nodes"]["b"]["drifted"] == ["image"]
+    app.image("old", age=HOUR)
+    shown = app.call("show", "b")["nodes"]["b"]
+    assert (shown["drifted"], shown["image"]) == (["image"], "i-old")
+
+
+def test_one_node_has_its_image_if_that_is_known(app: World) -> None:
+    app.image("new")
+    start(app, "i-new", "a")
+    start(app, "i-deleted", "b")
+    start(app, "", "c")
+    app.cloud.image_lists = 0
+    assert [app.call("show", name)["nodes"][name]["image"] for name in "abc"] == ["i-new", None, None]
+    assert app.cloud.image_lists == 3, "each call asks once"
+    app.cloud.image_error = AuthError("the token may not list images")
+    assert app.call("show", "a")["nodes"]["a"]["image"] is None
 
 
 def test_without_the_list_of_images_the_rest_is_compared_and_a_note_says_so(app: World) -> None:

@@ -330,6 +330,14 @@ def test_an_image_from_which_a_node_runs_stays(place: Place, monkeypatch: pytest
     assert list(cloud.stored) == ["one"]
 
 
+def test_one_node_names_its_image_also_without_a_record(place: Place, monkeypatch: pytest.MonkeyPatch) -> None:
+    configured(monkeypatch, place).add("i-1")
+    running_from(place, "web1", "i-1")
+    assert call("show", "web1")["image"] == "i-1"
+    place.store.remove("web1")
+    assert call("show", "web1")["image"] == "i-1"
+
+
 def test_an_image_of_a_node_that_is_coming_up_stays(place: Place, monkeypatch: pytest.MonkeyPatch) -> None:
     """Its record names the image before there is an instance."""
     cloud = configured(monkeypatch, place)

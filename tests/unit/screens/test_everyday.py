@@ -67,12 +67,14 @@ def test_one_node_shows_both_in_sections() -> None:
         "drifted": ["size"],
         "ends": "2000-01-01T00:00:00+00:00",
         "digest": "1-ab",
+        "image": "hart-app-1",
         "sources": {},
     }
     drawn = draw(doc("show", nodes={"web-1": entry}), Paper(100))
     assert "drifted" in drawn
     assert "2000-01-01T00:00:00+00:00" in drawn
     assert "1-ab" in drawn
+    assert ["image", "hart-app-1"] in [line.split() for line in drawn.splitlines()]
     assert "Other" not in drawn
 
 
