@@ -192,10 +192,12 @@ def create(
 
     def work(service: MakeService, arguments: ModuleType) -> Result:
         ids = arguments.ids("hart.create", minion_id, extra)
+        arguments.refuse_count(settings)
         return service(config).by_hand.create(
             ids,
             **arguments.names(role=role, provider=provider, region=region),
             settings=_clean(settings),
+            takes=arguments.parameters(create),
             test=arguments.flag(test),
         )
 
@@ -240,7 +242,7 @@ def create_role(
         name = arguments.word("hart.create_role", "role", role, extra)
         return service(config).by_hand.create(
             None, role=name, count=arguments.count(count), **arguments.names(provider=provider, region=region),
-            settings=_clean(settings), test=arguments.flag(test),
+            settings=_clean(settings), takes=arguments.parameters(create_role), test=arguments.flag(test),
         )  # fmt: skip
 
     return _report("create_role", work, config, settings)
@@ -316,6 +318,7 @@ def create_master(
             **arguments.names(provider=provider, region=region),
             options=options,
             settings=_clean(settings),
+            takes=arguments.parameters(create_master),
             test=arguments.flag(test),
         )
 
@@ -1112,7 +1115,7 @@ def scale(
     def work(service: MakeService, arguments: ModuleType) -> Result:
         name = arguments.word("hart.scale", "role", role, extra)
         wanted = arguments.target_size(count=count, delta=delta, min=min, max=max)
-        order = arguments.order(name, provider, region, force, test, settings)
+        order = arguments.order(name, provider, region, force, test, settings, of=scale)
         names = arguments.names(remove=",".join(remove) if isinstance(remove, list) else remove)
         return service(config).by_hand.scale(
             order,
@@ -1169,7 +1172,7 @@ def replace(
     def work(service: MakeService, arguments: ModuleType) -> Result:
         chosen = arguments.selector(role=role, provider=provider, region=region)
         name = arguments.word("hart.replace", "role", chosen.role, extra)
-        order = arguments.order(name, chosen.provider, chosen.region, force, test, settings)
+        order = arguments.order(name, chosen.provider, chosen.region, force, test, settings, of=replace)
         return service(config).by_hand.replace(order, arguments.whole("batch", batch, 1) or 1, wait=_may_wait())
 
     return _report("replace", work, config, settings)
@@ -1976,7 +1979,9 @@ def show_role(
     def work(service: MakeService, arguments: ModuleType) -> Result:
         name = arguments.word("hart.show_role", "role", role, extra)
         names = arguments.names(provider=provider, region=region)
-        return service(config).offers.show_role(name, **names, settings=_clean(settings))
+        return service(config).offers.show_role(
+            name, **names, settings=_clean(settings), takes=arguments.parameters(show_role)
+        )
 
     return _report("show_role", work, config, settings)
 
@@ -2280,7 +2285,7 @@ def bake(
         return service(config).images.bake(
             arguments.word("hart.bake", "role", role, extra),
             **arguments.bake(provider=provider, region=region, apply=apply, keep=keep),
-            settings=_clean(settings), test=arguments.flag(test),
+            settings=_clean(settings), takes=arguments.parameters(bake), test=arguments.flag(test),
         )  # fmt: skip
 
     return _report("bake", work, config, settings)

@@ -49,13 +49,14 @@ def refuse(keywords: Mapping[str, Any], positional: Sequence[Any] = (), of: Call
     unknown = sorted([*named, *map(str, positional)])
     if not unknown:
         return
-    takes = [] if of is None else _parameters(of)
+    takes = [] if of is None else parameters(of)
     close = [word for word in (closest(key, takes) for key in sorted(named)) if word]
     meant = f"; did you mean {' and '.join(dict.fromkeys(close))}?" if close else ""
     raise Refused(f"unknown argument: {', '.join(unknown)}{meant}")
 
 
-def _parameters(function: Callable[..., Any]) -> list[str]:
+def parameters(function: Callable[..., Any]) -> list[str]:
+    """Return the names of a function's arguments, besides settings."""
     kinds = (inspect.Parameter.VAR_POSITIONAL, inspect.Parameter.VAR_KEYWORD)
     return [name for name, one in inspect.signature(function).parameters.items() if one.kind not in kinds]
 
@@ -198,6 +199,14 @@ def interval(value: Any) -> float:
     if seconds("watch", value) < 1:
         raise Refused("watch must be a number of seconds, 1 or more, such as watch=5")
     return float(seconds("watch", value))
+
+
+def refuse_count(settings: Mapping[str, Any]) -> None:
+    """Refuse a number of nodes, which cannot have ids that somebody chose."""
+    if "count" in settings:
+        raise Refused(
+            "hart.create takes the id of each node, not count; hart.create_role ROLE count=3 makes nodes of a role"
+        )
 
 
 def count(value: Any) -> Any:
@@ -422,8 +431,13 @@ def target_size(**numbers: Any) -> TargetSize:
     return TargetSize(numbers["count"], numbers["delta"], numbers["min"], numbers["max"])
 
 
-def order(role: str, provider: Any, region: Any, force: Any, test: Any, settings: Mapping[str, Any]) -> Order:
-    """Return the order for a scale or a replace, without Salt's own keywords in ``settings``."""
+def order(
+    role: str, provider: Any, region: Any, force: Any, test: Any, settings: Mapping[str, Any],
+    of: Callable[..., Any] | None = None,
+) -> Order:  # fmt: skip
+    """Return the order for a scale or a replace; ``of`` is the function. Salt's own keywords are no settings."""
     own = {key: value for key, value in settings.items() if not key.startswith("__")}
     given = names(provider=provider, region=region)
-    return Order(role, **given, force=flag(force, "force"), test=flag(test), settings=own)
+    return Order(
+        role, **given, force=flag(force, "force"), test=flag(test), settings=own, takes=parameters(of) if of else ()
+    )

@@ -143,9 +143,6 @@ class Service:
     def _provider(self, name: str) -> Provider:
         return roles.choose_provider(self.config, None, name)
 
-    def _provider_of(self, role: str | None, provider: str | None, settings: Mapping[str, Any]) -> str:
-        return roles.choose_for(self.config, self.schemas, role, provider, settings).name
-
     # creating
 
     def create(
@@ -159,11 +156,13 @@ class Service:
         settings: Mapping[str, Any],
         test: bool = False,
         limited: bool = True,
+        takes: Sequence[str] = (),
     ) -> Result:
         """
         Create nodes: one for each of ``minion_ids``, or ``count`` nodes of a role with names from its scheme.
 
-        ``limited`` says whether to check limits and quota; ``replace`` has done so for a test (default True).
+        ``limited`` says whether to check limits and quota; ``replace`` has done so for a test (default True). For
+        ``takes`` see ``resolve.resolve``.
 
         Returns, for each node, ``result`` and its facts or the error.
 
@@ -171,13 +170,14 @@ class Service:
         """
         ids = list(minion_ids or (None,) * count)
         if limited:
-            self.money.refuse_at_once(role, self._provider_of(role, provider, settings), len(ids))
+            asked = roles.choose_for(self.config, self.schemas, role, provider, settings, takes)
+            self.money.refuse_at_once(role, asked.name, len(ids))
 
         def resolved(zones: Sequence[str] | None = None) -> list[Node]:
             now = datetime.now(timezone.utc)
             resolve = functools.partial(
                 roles.resolve, self.config, self.schemas, self.info, role=role, provider=provider, region=region,
-                arguments=settings, batch=new_batch(now.timestamp()), now=now,
+                arguments=settings, batch=new_batch(now.timestamp()), now=now, takes=takes,
             )  # fmt: skip
             return roles.each(resolve, list(zip(ids, zones or (None,) * len(ids), strict=True)))
 
@@ -214,11 +214,13 @@ class Service:
         options: Mapping[str, Any],
         settings: Mapping[str, Any],
         test: bool = False,
+        takes: Sequence[str] = (),
     ) -> Result:
         """
         Create a salt-master; this machine needs neither a running master nor a key.
 
-        ``options`` holds ``authorize_key``, ``grains``, ``hart_salt`` and ``pip_index``; None if not given.
+        ``options`` holds ``authorize_key``, ``grains``, ``hart_salt`` and ``pip_index``; None if not given. For
+        ``takes`` see ``resolve.resolve``.
 
         Returns its facts or the error, by its id.
 
@@ -232,7 +234,7 @@ class Service:
         node = roles.resolve(
             self.config, self.schemas, self.info, provider=provider, region=region, minion_id=minion_id,
             arguments=create_master.settings_with(wanted, settings), batch=new_batch(now.timestamp()), now=now,
-            masterless=True,
+            masterless=True, takes=takes,
         )  # fmt: skip
         driver = self.driver(node.provider)
         node = create_master.fit(node, driver)

@@ -47,11 +47,12 @@ def one_line(text: str, most: int = 1000) -> str:
 
 def closest(word: str, known: Iterable[Any], alike: float = 0.6) -> str | None:
     """
-    Return the known word that ``word`` probably means, or None if none is close. Case does not matter.
+    Return the known word that ``word`` probably means, or None if none is close. Case does not matter. It is never
+    ``word`` itself: whoever asks does not accept that one.
 
     ``alike`` is how close it must be, from 0 to 1; see ``difflib.SequenceMatcher.ratio``.
     """
-    by_case = {str(name).casefold(): str(name) for name in known}
+    by_case = {str(name).casefold(): str(name) for name in known if str(name) != word}
     found = get_close_matches(word.casefold(), by_case, n=1, cutoff=alike)
     return by_case[found[0]] if found else None
 

@@ -38,6 +38,8 @@ class Order:
     test: bool = False
     #: settings of new nodes, from the arguments of the call
     settings: Mapping[str, Any] = field(default_factory=dict, repr=False)
+    #: what the function that was called takes besides settings; see ``resolve.resolve``
+    takes: Sequence[str] = ()
 
 
 @dataclass(frozen=True)

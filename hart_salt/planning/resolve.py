@@ -29,8 +29,6 @@ __all__ = ["UNKNOWN_ID", "build_minion_id", "check_minion_id", "choose_for", "ch
 #: the image if no layer names one
 PLAIN_IMAGE = str(Settings.model_fields["image"].default)
 SALTMASTER = "hart:saltmaster"
-#: the parameters of the runner's functions besides settings, to suggest for an unknown argument
-PARAMETERS = ("role", "provider", "region", "count", "config", "test")
 NO_SALTMASTER = "is not set: set the host name or address where minions reach this master"
 #: stands for the unique part of an id in a preview
 UNKNOWN_ID = "????????"
@@ -105,6 +103,7 @@ def resolve(
     unique_id: Callable[[], str] = new_unique_id,
     preview: bool = False,
     masterless: bool = False,
+    takes: Sequence[str] = (),
 ) -> Node:
     """
     Merge all layers for one node. Later layers win, and mappings merge.
@@ -122,6 +121,7 @@ def resolve(
 
     With ``preview``, ids have ``????????`` as their unique part, and what prevents a new node is no fault: see
     ``show``. ``masterless`` is for a new salt-master: its own minion has no master, and its Salt can be of any version.
+    ``takes`` names what the function that was called takes besides settings, to suggest for an unknown argument.
 
     Raises ``Refused`` if the provider or the role cannot be determined, ``ConfigError`` with all faults of the layers
     for this node.
@@ -131,11 +131,11 @@ def resolve(
     given = {str(key): plain(value) for key, value in (arguments or {}).items() if value is not None}
     config.secrets.gather(given)
     catalogue = Catalogue(schemas)
-    chosen = choose_for(config, schemas, role, provider, given)
+    chosen = choose_for(config, schemas, role, provider, given, takes)
     given |= {name: place for name, place in (("region", region), ("zone", zone)) if place is not None}
     argument_layer, faults = _arguments(catalogue, given, chosen.driver)
     layers = _layers(config, role, chosen.name, argument_layer)
-    merged = _merge_layers(catalogue, layers, chosen.driver)
+    merged = _merge_layers(catalogue, layers, chosen.driver, takes)
     merged.faults[:0] = faults
     peers = {} if masterless else others_of(config.cluster, master.master_id)
     node = _node(merged, schemas[chosen.driver], chosen, master, peers, role, minion_id, batch, now, masterless)
@@ -175,10 +175,11 @@ def show(node: Node, master: MasterInfo | None = None) -> dict[str, Any]:
 
 
 def choose_for(
-    config: Config, schemas: Mapping[str, Schema], role: str | None, provider: str | None, given: Mapping[str, Any]
-) -> Provider:
+    config: Config, schemas: Mapping[str, Schema], role: str | None, provider: str | None, given: Mapping[str, Any],
+    takes: Sequence[str] = (),
+) -> Provider:  # fmt: skip
     """
-    Return the provider of new nodes; ``given`` holds the arguments of the call.
+    Return the provider of new nodes; ``given`` holds the arguments of the call. For ``takes`` see ``resolve``.
 
     Raises ``ConfigError`` for an unknown argument, which may be a misspelt role or provider, if it cannot be chosen.
     """
@@ -187,8 +188,7 @@ def choose_for(
     except Refused:
         config.secrets.gather(given)
         catalogue = Catalogue(schemas)
-        words = ["role", "provider"]
-        unknown = {name: catalogue.refusal(name, None, words) for name in given if not catalogue.exists(name)}
+        unknown = {name: catalogue.refusal(name, None, takes) for name in given if not catalogue.exists(name)}
         if not unknown:
             raise
         faults = [Fault(f"argument:{name}", str(problem)) for name, problem in unknown.items()]
@@ -232,14 +232,14 @@ def _layers(config: Config, role: str | None, provider: str, arguments: _Layer) 
     return [*layers, arguments]
 
 
-def _merge_layers(catalogue: Catalogue, layers: Sequence[_Layer], driver: str) -> _Merged:
+def _merge_layers(catalogue: Catalogue, layers: Sequence[_Layer], driver: str, takes: Sequence[str]) -> _Merged:
     """Merge the layers, each value checked for this driver."""
     merged = _Merged()
     for layer in layers:
         for name, value in layer.values.items():
             if name == "provider" and layer.path != "argument":
                 continue  # it has been applied already
-            refusal = catalogue.refusal(name, driver, PARAMETERS if layer.path == "argument" else ())
+            refusal = catalogue.refusal(name, driver, takes if layer.path == "argument" else ())
             if refusal and layer.path == "hart" and catalogue.owners(name):
                 continue  # the defaults are for all drivers, and each takes the settings that it knows
             kept, problem = (None, refusal) if refusal else catalogue.check(name, value, driver)

@@ -69,19 +69,20 @@ class Images:
         keep: int | None = None,
         settings: Mapping[str, Any] | None = None,
         test: bool = False,
+        takes: Sequence[str] = (),
     ) -> Result:
         """
         Make an image of a role: create a node, apply its states, make the image, destroy the node.
 
         ``regions`` holds the region of the node and those that get a copy (default: the role's region). ``apply`` holds
         the states (default: the setting ``bake``), and ``keep`` is how many images stay in each region (default: the
-        setting ``bake_keep``).
+        setting ``bake_keep``). For ``takes`` see ``resolve.resolve``.
 
         Returns, for the role, ``result`` and the image or the error.
 
         Raises ``Refused`` before anything is changed.
         """
-        node, order, notes = self._planned(role, provider, regions, apply, settings or {})
+        node, order, notes = self._planned(role, provider, regions, apply, settings or {}, takes)
         keep = node.settings.bake_keep if keep is None else keep
         self._parts.changes(test=test)
         driver = self._parts.driver(node.provider)
@@ -107,7 +108,13 @@ class Images:
         return Result({role: entry}, bool(entry["result"]) and not problems, interrupted, problems=problems)
 
     def _planned(
-        self, role: str, provider: str | None, regions: Sequence[str], states: Any, settings: Mapping[str, Any]
+        self,
+        role: str,
+        provider: str | None,
+        regions: Sequence[str],
+        states: Any,
+        settings: Mapping[str, Any],
+        takes: Sequence[str],
     ) -> tuple[Node, Order, list[str]]:
         """Return the node of a bake as the configuration has it, and what is made of it."""
         parts, now = self._parts, datetime.now(timezone.utc)
@@ -115,7 +122,7 @@ class Images:
         node = roles.resolve(
             parts.config, parts.schemas, parts.info, role=role, provider=provider,
             region=regions[0] if regions else None, arguments=given, minion_id=bake_id(role),
-            batch=new_batch(now.timestamp()), now=now,
+            batch=new_batch(now.timestamp()), now=now, takes=takes,
         )  # fmt: skip
         states = node.settings.bake
         order = Order(

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from datetime import datetime, timezone
 from typing import Any
 
@@ -25,9 +25,12 @@ class Offers:
         """Return every role, with the providers that are possible for it."""
         return Result({role: list(providers) for role, providers in self._parts.config.role_names().items()})
 
-    def show_role(self, role: str, *, provider: str | None, region: str | None, settings: Mapping[str, Any]) -> Result:
+    def show_role(
+        self, role: str, *, provider: str | None, region: str | None, settings: Mapping[str, Any],
+        takes: Sequence[str] = (),
+    ) -> Result:  # fmt: skip
         """Return the settings that a node of this role would have, with all layers merged."""
-        return Result(roles.show(self.example(role, provider, region, settings), self._parts.info))
+        return Result(roles.show(self.example(role, provider, region, settings, takes), self._parts.info))
 
     def list_regions(self, provider: str | None) -> Result:
         """Return the regions of a provider."""
@@ -42,11 +45,12 @@ class Offers:
         return self._parts.driver(roles.choose_provider(self._parts.config, None, provider).name)
 
     def example(
-        self, role: str | None, provider: str | None, region: str | None, settings: Mapping[str, Any] | None = None
-    ) -> Node:
-        """Return a node of a role as it would be created now."""
+        self, role: str | None, provider: str | None, region: str | None, settings: Mapping[str, Any] | None = None,
+        takes: Sequence[str] = (),
+    ) -> Node:  # fmt: skip
+        """Return a node of a role as it would be created now. For ``takes`` see ``resolve.resolve``."""
         parts = self._parts
         return roles.resolve(
             parts.config, parts.schemas, parts.info, role=role, provider=provider, region=region, arguments=settings,
-            now=datetime.now(timezone.utc), preview=True,
+            now=datetime.now(timezone.utc), preview=True, takes=takes,
         )  # fmt: skip

@@ -58,13 +58,13 @@ class Roles:
         except Refused:
             return
         if order.settings:
-            self._offers.example(order.role, chosen.name, order.region, order.settings)
+            self._offers.example(order.role, chosen.name, order.region, order.settings, order.takes)
 
     def _scaling(self, order: scaling.Order, *, limited: bool = True) -> scaling.Scaling:
         def make(count: int, test: bool) -> fleet.Outcomes:
             made = self._calls.create(
                 None, role=order.role, count=count, provider=order.provider, region=order.region,
-                settings=order.settings, test=test, limited=limited,
+                settings=order.settings, test=test, limited=limited, takes=order.takes,
             )  # fmt: skip
             return fleet.outcomes(made)
 

@@ -10,6 +10,9 @@ import salt.minion
 import salt.utils.args
 
 from hart_salt import answer
+from hart_salt.arguments import parameters
+from hart_salt.config.catalog import Catalogue
+from hart_salt.drivers import schemas
 from hart_salt.inventory.records import Store
 from hart_salt.runners import hart as runner
 from tests.functional import test_use_cases
@@ -62,6 +65,11 @@ MISTAKES = [
     ("create web-1 role=app keep_failed=7", "argument:keep_failed: must be true or false"),
     ("create data role=app", "argument:minion_id: 'data' is a word with another meaning in Salt's results; choose"),
     ("create old-1 role=app", "old-1: a key with that id exists, accepted; see salt-key -f old-1"),
+    (
+        "create web-1 role=app count=3",
+        "hart.create takes the id of each node, not count; hart.create_role ROLE count=3",
+    ),
+    ("create web-1 role=app cuont=3", "argument:cuont: unknown setting"),
     ("create_role", "hart.create_role needs a role: salt-run hart.create_role ROLE"),
     ("create_role ap", "there is no role ap, did you mean app?; the roles are app, db"),
     ("create_role app count=0", "count must be a whole number of at least 1"),
@@ -82,6 +90,10 @@ MISTAKES = [
         "create_master m1 authorize_key=/nowhere",
         "argument:authorize_key: must be one line with an OpenSSH public key, as in a file such as",
     ),
+    ("create_master m1 provider=cloud role=app", "argument:role: is for minions; pass the settings of a new"),
+    ("create_master m1 provider=cloud count=2", "argument:count: is for minions; a call creates one master"),
+    ("create_master m1 rol=app", "argument:rol: unknown setting"),
+    ("create_master m1 autorize_key=x", "argument:autorize_key: unknown setting, did you mean authorize_key?"),
     ("create_master m1 apply=highstate", "argument:apply: is for minions; use script to run something on a new master"),
     ("destroy", "hart.destroy needs an id or a selector: salt-run hart.destroy ID, or role=ROLE test=True"),
     ("destroy nobody", "nobody: is not known:"),
@@ -120,6 +132,8 @@ MISTAKES = [
     ("replace ap", "there is no role ap, did you mean app?; the roles are app, db"),
     ("replace app batch=0", "batch must be a whole number of at least 1"),
     ("replace app batch=many", "batch must be a whole number of at least 1"),
+    ("replace app count=2", "argument:count: unknown setting"),
+    ("replace app bacth=2", "argument:bacth: unknown setting, did you mean batch?"),
     ("replace app remove=oldest", "argument:remove: unknown setting, did you mean role?"),
     ("sweep grace=later", "grace must be a number of seconds"),
     ("sweep grace=-1", "grace must be a number of seconds"),
@@ -153,6 +167,8 @@ MISTAKES = [
         "show_role app provider=clout",
         "there is no provider clout, did you mean cloud?; configured: cloud, other; configure it",
     ),
+    ("show_role app test=True", "argument:test: unknown setting"),
+    ("show_role app count=2", "argument:count: unknown setting"),
     ("show_role app szie=1", "argument:szie: unknown setting, did you mean size?"),
     ("list_roles app", "unknown argument: app"),
     ("list_regions clout", "there is no provider clout, did you mean cloud?; configured: cloud, other; configure it"),
@@ -176,6 +192,8 @@ MISTAKES = [
     ("bake app provider=clout", "there is no provider clout, did you mean cloud?; configured: cloud, other"),
     ("bake app apply=", "argument:bake: must not be empty"),
     ("bake app base_image=baked", "argument:base_image: must name an image that is not a baked one"),
+    ("bake app count=3", "argument:count: unknown setting"),
+    ("bake app keeep=3", "argument:keeep: unknown setting, did you mean keep?"),
     ("bake app bak=base", "argument:bak: unknown setting, did you mean bake?"),
     ("bake app test=maybe", "test must be True or False"),
     (
@@ -301,3 +319,14 @@ def test_keywords_that_salt_adds_are_not_the_users(place: Place, function: str) 
     assert data["retcode"] == answer.REFUSED
     assert "colour" in data["error"]
     assert "__" not in str(data)
+
+
+@pytest.mark.parametrize("line", [line for line, _ in MISTAKES if "argument:" in dict(MISTAKES)[line]])
+def test_a_suggestion_is_another_word_which_the_function_takes(nodes: Place, line: str) -> None:
+    error = typed(line)["error"]
+    wrong, _, meant = error.removeprefix("argument:").partition(": unknown setting, did you mean ")
+    if meant:
+        function = getattr(runner, line.split()[0])
+        meant = meant.removesuffix("?")
+        assert meant != wrong
+        assert meant in [*parameters(function), *Catalogue(schemas()).names("local")]
