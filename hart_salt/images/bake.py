@@ -29,6 +29,7 @@ from hart_salt.node import ssh
 from hart_salt.node.batch import NodeKind
 from hart_salt.node.bootstrap import Result
 from hart_salt.node.lifecycle import COMMAND_TIMEOUT, MINION, Lifecycle
+from hart_salt.node.progress import facts_of
 from hart_salt.node.undo import UNDO_ATTEMPTS, UNDO_INTERVAL
 from hart_salt.operations import create
 
@@ -108,7 +109,7 @@ class Bake:
                 image = await self._make(result)
             self._report(image)
             await life.advance("destroying")
-            await uninterrupted(life.undo.end())
+            await uninterrupted(self._end())
         self._batch.applying(life.node.minion_id)  # only copies remain, which can take an hour
         if self._order.copies:
             life.show("copying")
@@ -138,6 +139,12 @@ class Bake:
         await session.run(known.keep, stdin=known.script, timeout=COMMAND_TIMEOUT)
         if status := await life.follow(session, known.run, "the preparation of the image", GENERALISE_TIMEOUT):
             raise NodeFailed(f"the node could not be prepared for an image: exit code {status}, see its last output")
+
+    async def _end(self) -> None:
+        """Destroy the node, and say so. Its copies follow, so that it is not the last stage."""
+        life = self._life
+        await life.undo.end()
+        self._batch.progress.event(life.node.minion_id, "destroyed", facts_of(life.node, life.state.instance))
 
     # the image
 

@@ -142,10 +142,14 @@ class Progress:
         reason = self.gate.text(str(facts["error"])) if facts.get("error") else ""
         self._view.update(minion_id, stage, now - track.started, "", reason)
         if stage in EVENT_STAGES:
-            data = {**facts, "minion_id": minion_id, "seconds": dict(track.seconds), "by": self._by or None}
-            self._fire(f"hart/{minion_id}/{stage}", self.gate.data(data))
+            self.event(minion_id, stage, facts)
         if stage in FINAL_STAGES:
             track.log = None
+
+    def event(self, minion_id: str, stage: str, facts: Mapping[str, Any]) -> None:
+        """Fire the event of a stage, without entering it: what the node was made for may go on without the node."""
+        data = {**facts, "minion_id": minion_id, "seconds": self.seconds(minion_id), "by": self._by or None}
+        self._fire(f"hart/{minion_id}/{stage}", self.gate.data(data))
 
     def line(self, minion_id: str, text: str) -> None:
         """

@@ -178,7 +178,7 @@ def test_the_image_has_the_release_of_the_package_in_it(stage: Stage, version: s
 def test_it_is_never_ready_nor_sealed_and_its_states_come_before_the_image(stage: Stage) -> None:
     baked(stage)
     stages = [tag.rpartition("/")[2] for tag in stage.world.events]
-    assert stages == ["launching", "running", "bootstrapping", "enrolled", "baked", "destroying"]
+    assert stages == ["launching", "running", "bootstrapping", "enrolled", "baked", "destroying", "destroyed"]
     assert stage.world.sealed == set()
     commands = [command for command, _ in stage.world.ran]
     assert commands.index(bootstrap.commands("").start) < commands.index(GENERALISE.keep)
@@ -281,6 +281,14 @@ def test_a_node_that_cannot_be_destroyed_keeps_its_record_and_the_image_stays(st
     assert f"salt-run hart.destroy {NODE} removes it" in entry["error"]
     assert [record.stage for record in stage.store.all()] == ["failed"]
     assert driver_of(stage).stored["image-1"].complete
+
+
+@pytest.mark.parametrize("step", [*STEPS, "terminate", "before copy"])
+def test_the_last_event_of_a_node_is_about_its_end(stage: Stage, step: str) -> None:
+    """A reactor that keeps an inventory would keep the node for ever without it."""
+    stage.world.faults[step] = failing(AuthError("no"))
+    baked(stage, "north")
+    assert stage.world.events[-1] == f"hart/{NODE}/{'destroyed' if step == 'before copy' else 'failed'}"
 
 
 def test_copies_are_made_after_the_node_is_gone(stage: Stage) -> None:
