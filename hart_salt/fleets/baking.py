@@ -15,6 +15,7 @@ from hart_salt.config import durations
 from hart_salt.fleets.actions import clock
 from hart_salt.fleets.scene import Bake, Room
 from hart_salt.model import BakedImage
+from hart_salt.planning.baked import REQUIRED
 from hart_salt.planning.digest import differences
 
 #: seconds until a bake that failed is tried again; they double with each further failure, up to ``LONGEST``
@@ -56,6 +57,8 @@ class Images:
     newest: Mapping[str, BakedImage | str]
     #: what an image would be made from now
     digest: str
+    #: the regions of the fleet in which its nodes boot no other image than a baked one
+    required: frozenset[str] = frozenset()
     #: the last bake, if it failed
     last: Attempt | None = None
     #: whether another call bakes the role at this moment
@@ -67,7 +70,7 @@ class Images:
 def bake_of(images: Images, role: str, after: float, now: float) -> Bake:
     """Return whether a new image of a role is due; ``after`` is the age in seconds at which an image is too old."""
     due = next(filter(None, (_due(it, images.digest, after, now) for it in images.newest.values())), "")
-    bake = Bake(due, images.region, images.room, images.running)
+    bake = Bake(due, images.region, images.room, images.running, missing=_missing(images))
     last = images.last
     # A clock that was set back must not delay an attempt for longer.
     if not due or last is None or last.digest != images.digest or not last.at <= now < last.again:
@@ -93,6 +96,12 @@ def attempt_of(data: Mapping[str, Any]) -> Attempt | None:
     if isinstance(tries, bool) or not isinstance(tries, int) or not 0 < tries <= MOST_TRIES:
         return None
     return Attempt(at, tries, digest, error) if isinstance(digest, str) and isinstance(error, str) else None
+
+
+def _missing(images: Images) -> dict[str, str]:
+    """Return why no node can be created in a region, by region."""
+    without = {region: why for region, why in images.newest.items() if isinstance(why, str)}
+    return {it: f"image is {REQUIRED}, and {why}" for it, why in without.items() if it in images.required}
 
 
 def _due(newest: BakedImage | str, digest: str, after: float, now: float) -> str:

@@ -96,9 +96,15 @@ class _Planner:
         self.blocked: list[str] = []
         self.held = scene.held
         self.notes = list(scene.notes)
-        #: whether a new image comes before nodes are renewed, and the same while another call makes it, in words
+        bake = scene.bake
+        #: by region, why no node can be created there before the role is baked
+        self.missing = bake.missing if bake is not None else {}
+        #: what has to wait for that
+        self.unbaked: list[Action] = []
+        #: whether this plan makes a new image; that another call makes it, in words; why nodes are not renewed before
         self.bakes = False
         self.baking = ""
+        self.outdated = ""
 
     # the result
 
@@ -220,9 +226,14 @@ class _Planner:
             elif why:
                 self.later.append(Later(action, why))
                 refused[why] += 1
+            elif self._lacks_image(action):
+                self.purse.reserve(price)
             elif self._do(action):
                 self.purse.create(price)
         self.room += sum(refused.values())  # the limits decide that they do not come: nothing waits for them
+        self._refuse(refused)
+
+    def _refuse(self, refused: Counter[str]) -> None:
         for why, count in refused.items():
             self.blocked.append(f"{count} more {'node is' if count == 1 else 'nodes are'} wanted, but {why}")
 
@@ -268,6 +279,7 @@ class _Planner:
         for one in surplus:
             self._voluntary(self._destruction(one, do.MANY, self._many()), one, stuck)
         self._bake()
+        self._after_bake()
         self._replace_old(_without(rest, broken), old, stuck)
 
     def _bake(self) -> None:
@@ -276,6 +288,7 @@ class _Planner:
         if bake is None or self.settings.high == 0 or not (bake.due or bake.running):
             return
         action = Action(do.BAKE, do.IMAGE, bake.due, bake.region)
+        self.outdated = f"a new image of the role {self.spec.role} is due, and comes first"
         if bake.running:
             self.baking = f"a call bakes the role {self.spec.role}"
             self.later += [Later(action, self.baking)] if bake.due else []
@@ -289,10 +302,33 @@ class _Planner:
         else:
             self.bakes = self._do(action, free=True)
 
+    def _lacks_image(self, action: Action) -> bool:
+        """Put off an action whose new node has no image yet that it can boot; return whether it is put off."""
+        if self.held or action.region not in self.missing:
+            return False
+        self.unbaked.append(action)
+        return True
+
+    def _after_bake(self) -> None:
+        """Plan what needs the new image to follow the bake; if there is none now, say what is in the way."""
+        if self.bakes or self.baking:
+            self.following += self.unbaked if self.bakes else []
+            self.later += [Later(one, self.baking) for one in self.unbaked if self.baking]
+            return
+        since = self.scene.bake.since if self.scene.bake is not None else None
+        self.later += [Later(one, self.missing[one.region], since) for one in self.unbaked]
+        self._refuse(Counter(self.missing[one.region] for one in self.unbaked if one.kind == do.CREATE))
+        for one in self.unbaked:
+            if one.kind == do.REPLACE:
+                self.blocked.append(f"{one.minion_id} cannot be replaced: {self.missing[one.region]}")
+        if self.unbaked and since is not None:
+            self.blocked.append(f"the next bake is possible at {clock(since)}")
+
     def _replace_old(self, rest: Sequence[Member], old: dict[str, Action], stuck: Sequence[Member]) -> None:
         """Replace nodes that are too old or differ, in a window."""
         members = {one.minion_id: one for one in rest}
         opens = aging.opening(self.settings.disruption.windows, self.now)
+        since = self.scene.bake.since if self.scene.bake is not None else None
         for minion_id, action in old.items():
             if minion_id not in members:
                 continue
@@ -300,8 +336,8 @@ class _Planner:
                 self.later.append(Later(action, f"the next window opens at {clock(opens)}", opens))
             elif self.bakes:
                 self.following.append(action)
-            elif self.baking:
-                self.later.append(Later(action, self.baking))
+            elif self.outdated and not self.held:
+                self.later.append(Later(action, self.baking or self.outdated, since))
             else:
                 self._voluntary(action, members[minion_id], stuck)
 
@@ -326,6 +362,8 @@ class _Planner:
 
     def _replace(self, action: Action, member: Member) -> bool:
         """Plan a replacement: the new node first if there is room for it, otherwise the old one goes first."""
+        if self._lacks_image(action):
+            return False
         if not self.purse.refusal(action.after):
             done = self._do(action)
             if done:

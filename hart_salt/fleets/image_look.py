@@ -16,6 +16,7 @@ from hart_salt.inventory.records import BAKE, Record
 from hart_salt.model import BakedImage, Node
 from hart_salt.operations.baked_images import BakedImages
 from hart_salt.operations.drift import Example
+from hart_salt.planning.baked import REQUIRED
 
 
 class ImageLook:
@@ -43,7 +44,9 @@ class ImageLook:
         """Return what is known of the images of a fleet. Raises ``HartError`` if the provider cannot say it."""
         region = self.regions(spec)[0]
         digest = self._digest(self._example(spec.role, spec.provider, region))
-        return Images(region, {it: self._newest(spec, it) for it in spec.regions}, digest)
+        nodes = {it: self._example(spec.role, spec.provider, it) for it in spec.regions}
+        required = frozenset(it for it, node in nodes.items() if node.settings.image == REQUIRED)
+        return Images(region, {it: self._newest(node) for it, node in nodes.items()}, digest, required)
 
     def running(self, spec: Spec, baking: Iterable[Record], locks: Look) -> bool:
         """
@@ -64,8 +67,7 @@ class ImageLook:
                 found |= {one.batch for one in self._of_role(spec)}
         return found
 
-    def _newest(self, spec: Spec, region: str) -> BakedImage | str:
-        node = self._example(spec.role, spec.provider, region)
+    def _newest(self, node: Node) -> BakedImage | str:
         return self._images.newest(node) or self._images.why_none(node)
 
     def _of_role(self, spec: Spec) -> Sequence[BakedImage]:

@@ -22,6 +22,7 @@ class Purse:
         self._most = settings.max
         self._nodes = 0
         self._new = 0
+        self._reserved = 0
         self._spent: dict[str, float] = defaultdict(float)
         for member in alive:
             self._nodes += 1
@@ -42,7 +43,7 @@ class Purse:
         gone = 1 if replaces else 0
         if self._most is not None and self._nodes - gone + 1 > self._most:
             return f"max is {self._most}"
-        if self._room is not None and self._new - gone + 1 > max(0, self._room.nodes):
+        if self._room is not None and self._new + self._reserved - gone + 1 > max(0, self._room.nodes):
             return self._room.why
         return self._too_dear(new, old if replaces else None)
 
@@ -70,6 +71,12 @@ class Purse:
         """Count a new node."""
         self._nodes += 1
         self._new += 1
+        self._add(price)
+
+    def reserve(self, price: Price | None) -> None:
+        """Count a node that comes after others have gone that are none of the fleet's."""
+        self._nodes += 1
+        self._reserved += 1
         self._add(price)
 
     def exchange(self, old: Price | None, new: Price | None) -> None:

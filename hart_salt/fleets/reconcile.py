@@ -127,7 +127,7 @@ class Wave:
         Carry out the plan's actions, in the order in which no limit is exceeded.
 
         A node that cannot be removed does not keep the others from being repaired; after a node could not be created,
-        no further one is tried. What was done, and why it ended early, is in the work.
+        no further one is tried, but a bake is. What was done, and why it ended early, is in the work.
         """
         steps = [
             lambda: self._take(self._chosen(do.DESTROY, cause=do.VANISHED)),
@@ -136,8 +136,12 @@ class Wave:
             self._renew,
             lambda: self._take(self._chosen(do.DESTROY, cause=do.MANY)),
             self._renew_in_place,
-            self._bake,
         ]
+        self._attempt(steps)
+        self._attempt([self._bake])
+
+    def _attempt(self, steps: Sequence[Callable[[], None]]) -> None:
+        """Take steps, and none after one that raises."""
         try:
             for step in steps:
                 if self._work.interrupted is None:
@@ -172,9 +176,13 @@ class Wave:
         self._add_all([one for one in actions if one.minion_id in gone])
 
     def _bake(self) -> None:
-        """Bake the role, at the end because urgent changes do not wait for it; if nodes come up, its node will, too."""
+        """
+        Bake the role, at the end because urgent changes do not wait for it.
+
+        It comes even if nodes could not be created or removed: they may need the new image.
+        """
         actions = self._chosen(do.BAKE)
-        if not actions or self._lacking:
+        if not actions:
             return
         with self._operations.explaining({"": self._details(actions[0].reason)}):
             self._work.bake(self._operations.bake)

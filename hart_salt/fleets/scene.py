@@ -99,6 +99,8 @@ class Bake:
     #: why a new attempt has to wait, in words, and until when, in seconds since the epoch; empty: it does not
     waits: str = ""
     since: float | None = None
+    #: why no node can be created before it is made, in words, by region; a region where one can is absent
+    missing: Mapping[str, str] = field(default_factory=dict)
 
 
 @dataclass(frozen=True)

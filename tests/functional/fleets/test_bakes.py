@@ -200,10 +200,61 @@ def test_a_bake_that_fails_is_reported_and_the_fleet_goes_on(baking: World, fail
     baking.on["bake"] = failure
     done = baking.apply(code=1)
     assert done["problems"][0].startswith("web: the bake of the role app failed: ")
-    assert baking.did == ["+ here", "+ here", "drain a", "- a"], "the missing node, then the old one is replaced"
-    (waits,) = done["fleets"]["web"]["later"]
-    assert waits["action"] == "bake"
+    assert baking.did == ["+ here"], "the missing node; the old one is not replaced by one of the old image"
+    waits, old = done["fleets"]["web"]["later"]
+    assert (waits["action"], old["action"], old["minion_id"]) == ("bake", "replace", "a")
     assert "salt-run hart.bake app does not wait" in waits["why"]
+    assert old["why"] == "a new image of the role app is due, and comes first"
+
+
+def test_after_a_failed_bake_no_node_is_replaced_onto_the_image_that_is_out_of_date(baking: World) -> None:
+    baking.image("old", digest=current(baking))
+    start(baking, "i-older", "a", "b")
+    baking.opts["hart"]["roles"]["app"]["bake"] = ["broken"]
+    baking.on["bake"] = raising(QuotaExceeded("its states failed"))
+    baking.apply(code=1)
+    assert baking.nodes() == ["a", "b"]
+    baking.apply()
+    assert baking.nodes() == ["a", "b"], "also while the next bake waits"
+    baking.on.clear()
+    baking.clock.now += HOUR
+    baking.apply()
+    assert runs_from(baking) == {node_digest(baking, "i-made-1")}
+
+
+# a role that needs a baked image
+
+
+def test_a_fleet_whose_role_needs_a_baked_image_bakes_the_first_one_and_then_creates_its_nodes(baking: World) -> None:
+    baking.opts["hart"]["roles"]["app"]["image"] = "baked!"
+    found = baking.plan()
+    assert (actions(found), actions(found, "following")) == ([("bake", None)], [("create", None)] * 2)
+    done = baking.apply()
+    assert baking.did == ["bake app here", "+ here", "+ here"]
+    assert (done["fleets"]["web"]["state"], done["problems"]) == ("steady", [])
+    assert runs_from(baking) == {node_digest(baking, "i-made-0")}
+
+
+def test_where_such_a_bake_fails_the_fleet_is_blocked_and_says_when_it_is_tried_again(baking: World) -> None:
+    baking.opts["hart"]["roles"]["app"]["image"] = "baked!"
+    baking.on["bake"] = raising(QuotaExceeded("no more images"))
+    done = baking.apply(code=1)
+    assert done["fleets"]["web"]["state"] == "blocked"
+    assert done["fleets"]["web"]["why"].startswith(
+        "2 more nodes are wanted, but image is baked!, and east has no baked image of the role app; the next bake is "
+        "possible at "
+    )
+    assert baking.nodes() == []
+    baking.on.clear()
+    baking.clock.now += HOUR
+    baking.apply()
+    assert len(baking.nodes()) == 2
+
+
+def test_a_due_bake_comes_although_nodes_cannot_be_created(baking: World) -> None:
+    baking.on["create"] = raising(QuotaExceeded("no more nodes"))
+    baking.apply(code=1)
+    assert baking.did == ["bake app here"]
 
 
 def test_a_bake_that_failed_is_not_tried_again_for_an_hour_and_then_two(baking: World) -> None:

@@ -14,9 +14,12 @@ from hart_salt.fleets.report import of_plan
 from hart_salt.fleets.scene import Bake, Room
 from hart_salt.operations.fleet import Outcomes
 from tests.unit.fleets.scenes import DAY, HOUR, NOW, brief, member, members, planned, scene, spec
-from tests.unit.fleets.world import FAILS, KILLED, OK, Images, World
+from tests.unit.fleets.world import BREAKS, FAILS, KILLED, OK, Images, World
 
 DUE = Bake("there is no image", "nyc3")
+WAITS = dataclasses.replace(DUE, waits="the last bake failed (no capacity)", since=NOW + HOUR)
+MISSING = dataclasses.replace(DUE, missing={"nyc3": "image is baked!, and there is none"})
+OUTDATED = "a new image of the role app is due, and comes first"
 RUNNING = Bake("", "nyc3", running=True)
 FLEET = spec(count=3, drift="replace", bake_after="7d", expire_after="30d")
 
@@ -84,9 +87,10 @@ def test_the_limits_of_the_role_do_not_count_the_node_of_a_bake() -> None:
     assert brief(found.actions) == ["bake image nyc3"]
 
 
-def test_without_room_for_a_bake_nodes_are_renewed_all_the_same() -> None:
-    found = planned(FLEET, members(3, drift=("size",)), bake=with_room(0), room=Room(0, "full"))
-    assert brief(found.actions) == ["replace drift web-0 first"]
+def test_without_room_for_a_bake_no_node_is_renewed_onto_the_old_image() -> None:
+    found = planned(FLEET, members(3, drift=("size",)), bake=with_room(0))
+    assert (found.actions, found.state) == ((), do.BLOCKED)
+    assert [one.why for one in found.later] == ["full", *[OUTDATED] * 3]
 
 
 def test_a_fleet_that_is_held_or_not_seen_whole_bakes_nothing() -> None:
@@ -97,13 +101,79 @@ def test_a_fleet_that_is_held_or_not_seen_whole_bakes_nothing() -> None:
     assert planned(FLEET, members(3), bake=DUE, network="nobody answers").actions == ()
 
 
-def test_a_bake_that_failed_waits_and_the_fleet_goes_on_with_the_image_that_it_has() -> None:
-    waits = dataclasses.replace(DUE, waits="the last bake failed (no capacity)", since=NOW + HOUR)
-    found = planned(FLEET, members(3, drift=("image",)), bake=waits)
-    assert brief(found.actions) == ["replace drift web-0"]
+def test_after_a_bake_that_failed_no_node_is_renewed_onto_the_old_image() -> None:
+    nodes = [*members(2, drift=("image",)), member("old", created=NOW - 29 * DAY)]
+    found = planned(FLEET, nodes, bake=WAITS)
+    assert (found.actions, found.following) == ((), ())
     assert [(brief([one.action]), one.why, one.since) for one in found.later] == [
-        (["bake image nyc3"], "the last bake failed (no capacity)", NOW + HOUR)
+        (["bake image nyc3"], WAITS.waits, NOW + HOUR),
+        *((["replace " + what], OUTDATED, NOW + HOUR) for what in ("age old", "drift web-0", "drift web-1")),
     ]
+    assert found.why == f"1 change waits: {WAITS.waits}; 3 changes wait: {OUTDATED}"
+
+
+def test_after_a_bake_that_failed_what_is_urgent_goes_on_with_the_image_that_is_there() -> None:
+    nodes = [member("gone", "gone"), member("broken", "stopped"), member("spot", interrupted=NOW + 90)]
+    one = spec(count=3, drift="replace", bake_after="7d", repair_after="10m")
+    assert brief(planned(one, nodes, bake=WAITS).actions) == [
+        "destroy gone gone", "create few nyc3", "replace interrupted spot", "replace repair broken"
+    ]  # fmt: skip
+    assert brief(planned(FLEET, members(4), bake=WAITS).actions) == ["destroy many web-3"]
+
+
+# a role that needs a baked image
+
+
+def test_nodes_that_need_an_image_are_created_after_the_bake() -> None:
+    found = planned(FLEET, bake=MISSING)
+    assert (brief(found.actions), brief(found.following)) == (["bake image nyc3"], ["create few nyc3"] * 3)
+    assert (found.later, found.state) == ((), do.CHANGING)
+
+
+def test_so_are_the_successors_of_nodes_that_break_or_end() -> None:
+    nodes = [member("gone", "gone"), member("broken", "stopped"), member("spot", interrupted=NOW + 90)]
+    one = spec(count=3, bake_after="7d", repair_after="10m")
+    found = planned(one, nodes, bake=MISSING)
+    assert brief(found.actions) == ["destroy gone gone", "bake image nyc3"]
+    assert brief(found.following) == ["create few nyc3", "replace interrupted spot", "replace repair broken"]
+
+
+def test_where_an_image_is_nodes_are_created_at_once() -> None:
+    found = planned(spec(["fra1", "nyc3"], count=2, bake_after="7d"), bake=MISSING)
+    assert (brief(found.actions), brief(found.following)) == (
+        ["create few fra1", "bake image nyc3"], ["create few nyc3"]
+    )  # fmt: skip
+
+
+def test_the_node_of_the_bake_needs_no_room_beside_nodes_that_come_after_it() -> None:
+    found = planned(spec(count=1, bake_after="7d"), bake=dataclasses.replace(MISSING, room=Room(1, "full")))
+    assert (brief(found.actions), brief(found.following)) == (["bake image nyc3"], ["create few nyc3"])
+
+
+def test_no_more_nodes_follow_a_bake_than_the_limits_allow() -> None:
+    found = planned(FLEET, bake=MISSING, room=Room(2, "full"))
+    assert (brief(found.actions), brief(found.following)) == (["bake image nyc3"], ["create few nyc3"] * 2)
+    assert [(brief([one.action]), one.why) for one in found.later] == [(["create few nyc3"], "full")]
+
+
+def test_nodes_that_need_an_image_wait_as_long_as_it_cannot_be_made_and_say_why() -> None:
+    nodes = [member("broken", "stopped")]
+    one = spec(count=3, bake_after="7d", repair_after="10m")
+    found = planned(one, nodes, bake=dataclasses.replace(MISSING, waits="it failed", since=NOW + HOUR))
+    assert (found.actions, found.following, found.state) == ((), (), do.BLOCKED)
+    assert found.why == (
+        "2 more nodes are wanted, but image is baked!, and there is none; broken cannot be replaced: image is baked!, "
+        "and there is none; the next bake is possible at 2026-12-02 13:00 UTC"
+    )
+    found = planned(one, nodes, bake=dataclasses.replace(MISSING, running=True))
+    assert (found.actions, found.state, {one.why for one in found.later}) == (
+        (), do.CHANGING, {"a call bakes the role app"}
+    )  # fmt: skip
+    found = planned(one, nodes, bake=MISSING, held="held by root")
+    assert (found.actions, {one.why for one in found.later}) == ((), {"held by root"})
+
+
+# other calls
 
 
 def test_a_bake_of_another_call_is_waited_for_and_not_doubled() -> None:
@@ -212,10 +282,17 @@ def test_a_signal_during_a_bake_ends_the_work() -> None:
     assert carried_out(lambda: Outcomes({}, ok=False, interrupted=15)).interrupted == 15
 
 
-def test_no_bake_is_begun_after_a_node_could_not_be_created() -> None:
-    """The node of the bake would not come up either."""
-    made = world([FAILS])
+@pytest.mark.parametrize("fault", [FAILS, BREAKS])
+def test_a_node_that_cannot_be_created_does_not_keep_the_new_image_from_being_made(fault: str) -> None:
+    """It may be the old image that does not boot."""
+    made = world([fault])
     del made.nodes["web-2"]
     found = made.apply()
     assert brief(found.actions) == ["create few nyc3", "bake image nyc3"]
-    assert (made.images.last, made.images.made) == (None, 0)
+    assert made.images.made == 1
+
+
+def test_a_fleet_without_any_image_gets_one_and_then_its_nodes() -> None:
+    made = world([], nodes={}, images=Images(required=True))
+    assert [brief(made.apply().actions) for _ in range(3)] == [["bake image nyc3"], ["create few nyc3"] * 3, []]
+    assert (len(made.nodes), made.problems) == (3, [])

@@ -41,6 +41,13 @@ def test_an_image_that_is_too_old_is_due_for_a_new_one() -> None:
     assert not seen(image(created=NOW - 7 * DAY + 1)).due
 
 
+def test_where_only_a_baked_image_boots_and_none_fits_no_node_can_be_created() -> None:
+    regions = frozenset({"region-0", "region-1"})
+    found = seen(image(), "it is not in fra1", "it is not in ams3", required=regions)
+    assert found.missing == {"region-1": "image is baked!, and it is not in fra1"}
+    assert not seen("there is none").missing
+
+
 def test_the_age_of_an_image_counts_only_if_it_is_known() -> None:
     assert not seen(image(created=None)).due
 

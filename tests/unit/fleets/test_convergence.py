@@ -93,6 +93,7 @@ def worlds(draw: st.DrawFn, *, calm: bool = False) -> World:
     target = Target(draw(st.integers(0, 9)), "the load") if draw(st.booleans()) else None
     most = draw(st.sampled_from([None, None, 4, 8])) if not calm else None
     images = draw(baked([node.minion_id for node in there]))
+    images.required = one.settings.bake_after is not None and draw(st.booleans())  # else nobody makes an image
     others = {name: Member(name, "nyc3", "small", NOW - DAY) for name in ("other-owner", "other-fleet")}
     return World(one, NOW, {node.minion_id: node for node in there}, others, prices, target, most, images)
 

@@ -14,7 +14,7 @@ from collections import Counter
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 
-from hart_salt.base.errors import EnvironmentFault
+from hart_salt.base.errors import EnvironmentFault, Refused
 from hart_salt.config.fleets import share_of
 from hart_salt.config.settings import Settings
 from hart_salt.fleets import actions as do
@@ -50,6 +50,8 @@ class Images:
     #: by minion id, what each node runs from; a node that is not there runs from the plain image
     of_node: dict[str, int] = field(default_factory=dict)
     last: Attempt | None = None
+    #: whether the role needs one: ``image: baked!``
+    required: bool = False
     #: until when another call bakes
     other: float = 0.0
     #: how many were made in all
@@ -136,7 +138,8 @@ class World:
         there = BakedImage(f"image-{own.newest}", "image", "available", True, "app", digest=digest_of(own.made_from))
         newest = dataclasses.replace(there, created=own.created) if own.newest else "there is none"
         seen = baking.Images(
-            "nyc3", {"nyc3": newest}, digest_of(own.configured), own.last, self.now < own.other, self.room()
+            "nyc3", dict.fromkeys(self.spec.regions, newest), digest_of(own.configured),
+            frozenset(self.spec.regions if own.required else ()), own.last, self.now < own.other, self.room(),
         )  # fmt: skip
         return baking.bake_of(seen, "app", after, self.now)
 
@@ -167,6 +170,8 @@ class World:
 
     def _create(self, region: str, number: int) -> Outcomes:
         """Create nodes, all at the same time."""
+        if self.images.required and not self.images.newest:
+            raise Refused("image is baked!, but there is none")
         self.left.clear()  # a call that creates sweeps first
         names = [f"new-{self.made + count}" for count in range(number)]
         self.made += number
@@ -252,10 +257,13 @@ class World:
         bakes = [one for one in every if one.kind == do.BAKE]
         renewed = [one for one in found.actions if one.cause in (do.AGE, do.DRIFT)]
         seen = self.bake()
-        if len(bakes) > 1 or (renewed and (bakes or (seen and seen.running))):
+        if len(bakes) > 1 or (renewed and seen and (seen.due or seen.running)):
             self.problems.append("nodes are renewed before the new image is there")
         if bakes and self.most is not None and self.instances + len(self._coming(found)) >= self.most:
             self.problems.append("there is no room for the node of a bake")
+        created = [one for one in found.actions if one.kind in (do.CREATE, do.REPLACE)]
+        if seen and any(one.region in seen.missing for one in created):
+            self.problems.append("a node is created although no image is there")
         names = [one.minion_id for one in every if one.minion_id]
         if len(names) != len(set(names)):
             self.problems.append("a node has two actions")
