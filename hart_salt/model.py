@@ -132,6 +132,9 @@ class Node:
     baked: str | None = None
     #: what the user needs to know about how it is planned, a sentence each
     notes: tuple[str, ...] = ()
+    #: the paths of the settings that name its image and its base image, for messages
+    image_set_by: str = "image"
+    base_image_set_by: str = "base_image"
 
     @property
     def place(self) -> NodePlace:

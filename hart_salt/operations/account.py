@@ -122,9 +122,11 @@ def _of_role(label: str, driver: Driver, node: Node, count: int, fitted: Fitted)
             return
         for note in node.notes:
             yield Check(f"{label} baked image", UNKNOWN, note)
+        if refused := releases.refusal(node.settings.image, node.image_set_by):
+            yield Check(f"{label} image", PROBLEM, refused)
         for kind, lookup in driver.lookups(node).items():
-            refused = releases.refusal(node.settings.image) if kind == "image" else ""
-            yield Check(f"{label} {kind}", PROBLEM, refused) if refused else _looked_up(f"{label} {kind}", lookup)
+            if kind != "image" or not refused:
+                yield _looked_up(f"{label} {kind}", lookup)
         yield _looked_up(f"{label} settings", lambda: _settings(driver, node))
         yield from _named(f"{label} quota", lambda: driver.check_quota(node, count))
 

@@ -104,7 +104,8 @@ def plain(node: Node, note: str = "") -> Node:
     image = str(node.settings.base_image)
     settings = node.settings.model_copy(update={"image": image})
     digest = with_plain_image(node.digest, image) if node.digest else ""
-    return replace(node, settings=settings, digest=digest, notes=(*node.notes, note) if note else node.notes)
+    notes = (*node.notes, note) if note else node.notes
+    return replace(node, settings=settings, digest=digest, notes=notes, image_set_by=node.base_image_set_by)
 
 
 def _booting(node: Node, image: BakedImage) -> Node:

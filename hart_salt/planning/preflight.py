@@ -69,7 +69,7 @@ def _refuse_unfit(
         sought = [minion_id for minion_id, objected in objections.items() if chosen and not objected]
         there = [instance for minion_id in sought for instance in driver.instances_called(minion_id)]
     problems += _taken(nodes, driver, there, context) + _on_others(nodes, context)
-    problems += filter(None, [releases.refusal(nodes[0].settings.image)])
+    problems += filter(None, [releases.refusal(nodes[0].settings.image, nodes[0].image_set_by)])
     problems += [f"{minion_id}: {objection}" for minion_id, objected in objections.items() for objection in objected]
     if problems:
         raise Refused("\n".join(problems))

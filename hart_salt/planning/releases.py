@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import re
 
-#: releases that hart boots; a driver maps each code name to the provider's own image
-BOOTABLE = "Debian 12 and 13, and Ubuntu 22.04, 24.04 and 26.04"
+#: releases that hart boots, with their code names; a driver maps each code name to the provider's own image
+BOOTABLE = "Debian 12 (bookworm) and 13 (trixie), and Ubuntu 22.04 (jammy), 24.04 (noble) and 26.04 (resolute)"
 
 _CODE_NAMES = (
     "wheezy|jessie|stretch|buster|bullseye|precise|trusty|xenial|bionic|focal|"
@@ -47,11 +47,11 @@ def cannot_boot(image: str) -> bool:
     return _REFUSED.fullmatch(" ".join(words)) is not None
 
 
-def refusal(image: str) -> str:
-    """Return why ``image`` cannot be used; empty if its name does not say so."""
+def refusal(image: str, setting: str = "image") -> str:
+    """Return why ``image`` cannot be used; empty if its name does not say so. ``setting`` is what names the image."""
     if not cannot_boot(image):
         return ""
-    return f"image: hart cannot boot {image}, only {BOOTABLE}; salt-run hart.list_images shows their code names"
+    return f"{setting}: hart cannot boot {image}, only {BOOTABLE}"
 
 
 def version_pattern(version: str) -> str:

@@ -54,6 +54,8 @@ class _Merged:
     faults: list[Fault] = field(default_factory=list)
     #: the last image of the layers that is not a baked one
     plain_image: str = PLAIN_IMAGE
+    #: the path of the setting that names it
+    plain_image_set_by: str = "image"
     #: what prevents a new node, but not a look at the settings of an existing one
     objections: list[Fault] = field(default_factory=list)
 
@@ -248,7 +250,7 @@ def _merge_layers(catalogue: Catalogue, layers: Sequence[_Layer], driver: str, t
                 merged.faults.append(Fault(path, problem))
                 continue
             if name == "image" and kept not in BAKED:
-                merged.plain_image = str(kept)
+                merged.plain_image, merged.plain_image_set_by = str(kept), path
             merged.values = merge(merged.values, {name: kept})
             merged.set_by[name] = path
             if isinstance(kept, Mapping):
@@ -299,6 +301,8 @@ def _node(
         options=options,
         minion_config={},
         batch=batch,
+        image_set_by=merged.set_by.get("image", "image"),
+        base_image_set_by=merged.set_by["base_image"],
     )
     if masterless:
         made = minion_config.masterless(node, now)
@@ -313,15 +317,17 @@ def _node(
 def _choose_base_image(merged: _Merged, role: str | None) -> None:
     """Set the image under the baked ones. Without a role there are no baked ones."""
     values = merged.values
-    values["base_image"] = values.get("base_image") or merged.plain_image
+    values.setdefault("base_image", merged.plain_image)
+    merged.set_by.setdefault("base_image", merged.plain_image_set_by)
     if values["base_image"] in BAKED:
-        merged.faults.append(Fault(merged.set_by["base_image"], "must name an image that is not a baked one"))
+        problem = f"must name an image, such as {PLAIN_IMAGE}, and not {values['base_image']}"
+        merged.faults.append(Fault(merged.set_by["base_image"], problem))
     if role is None and values.get("image") in BAKED:
         if merged.set_by["image"].startswith("argument:"):
             merged.faults.append(
                 Fault(merged.set_by["image"], "only nodes of a role can boot a baked image; add role=ROLE")
             )
-        values["image"] = values["base_image"]
+        values["image"], merged.set_by["image"] = values["base_image"], merged.set_by["base_image"]
 
 
 def _with_all_masters(

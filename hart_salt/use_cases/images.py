@@ -13,6 +13,7 @@ from hart_salt.base.errors import HartError, Refused
 from hart_salt.base.logs import remove_old_logs
 from hart_salt.base.names import bake_id, new_batch
 from hart_salt.base.text import suggestion
+from hart_salt.config.settings import Settings
 from hart_salt.drivers.contract import Driver
 from hart_salt.images import listing, retention
 from hart_salt.images.bake import Order, bake
@@ -132,14 +133,23 @@ class Images:
         # Without a role in its tags and its record, it is none of the role's nodes; its grains have the role.
         bare = dataclasses.replace(
             node, role=None, settings=node.settings.model_copy(update=update), options=for_a_bake(node.options),
-            digest="", ends=None,
+            digest="", ends=None, image_set_by=node.base_image_set_by,
         )  # fmt: skip
         notes = [] if states else [NOTHING_TO_APPLY]
-        if not baked.is_wanted(node):
+        usual = self._with_its_own_image(node, role, given)
+        if not baked.is_wanted(usual):
             notes.append(
-                f"the nodes of the role {role} boot {node.settings.image}: set image to baked to boot the image"
+                f"the nodes of the role {role} boot {usual.settings.image}: set image to baked to boot the image"
             )
         return bare, order, notes
+
+    def _with_its_own_image(self, node: Node, role: str, given: Mapping[str, Any]) -> Node:
+        """Return the node with the role's setting ``image``: as an argument, it is only for this bake."""
+        names = {"image", *(name for name, alias in Settings.ALIASES.items() if alias.name == "image")}
+        if not names & set(given):
+            return node
+        others = {name: value for name, value in given.items() if name not in names}
+        return self._offers.example(role, node.provider, node.region, others)
 
     def _plan(self, node: Node, order: Order, driver: Driver, keep: int, notes: Sequence[str]) -> Result:
         price = driver.image_price(node.region)

@@ -191,7 +191,12 @@ MISTAKES = [
     ("bake app", "cloud cannot have baked images: its driver cannot make images of instances"),
     ("bake app provider=clout", "there is no provider clout, did you mean cloud?; configured: cloud, other"),
     ("bake app apply=", "argument:bake: must not be empty"),
-    ("bake app base_image=baked", "argument:base_image: must name an image that is not a baked one"),
+    ("bake app base_image=baked", "argument:base_image: must name an image, such as trixie, and not baked"),
+    ("bake app base_image=baked!", "argument:base_image: must name an image, such as trixie, and not baked!"),
+    (
+        "create web-1 role=app image=bullseye",
+        "argument:image: hart cannot boot bullseye, only Debian 12 (bookworm) and 13 (trixie), and Ubuntu 22.04",
+    ),
     ("bake app count=3", "argument:count: unknown setting"),
     ("bake app keeep=3", "argument:keeep: unknown setting, did you mean keep?"),
     ("bake app bak=base", "argument:bak: unknown setting, did you mean bake?"),

@@ -96,6 +96,47 @@ def test_the_plan_of_a_bake_has_node_states_and_prices(place: Place, monkeypatch
     assert "the role has no setting bake" in entry["notes"][0]
 
 
+NOT_BOOTED = "the nodes of the role app boot bookworm: set image to baked to boot the image"
+
+
+@pytest.mark.parametrize(
+    ("image", "given", "noted"),
+    [
+        ("baked", {"image": "bookworm"}, False),
+        ("baked!", {"debian_codename": "bookworm"}, False),
+        ("bookworm", {"image": "baked"}, True),
+        ("bookworm", {"image": "trixie"}, True),
+        ("bookworm", {}, True),
+    ],
+)
+def test_a_bake_notes_if_the_role_does_not_boot_baked_images_whatever_it_starts_from(
+    place: Place, monkeypatch: pytest.MonkeyPatch, image: str, given: dict[str, Any], noted: bool
+) -> None:
+    configured(monkeypatch, place, image=image, bake=["base"])
+    monkeypatch.setattr("hart_salt.master.client.unknown_states", lambda *_: [])
+    assert call("bake", "app", **given, test=True)["app"]["notes"] == [NOT_BOOTED] * noted
+
+
+@pytest.mark.parametrize(
+    ("hart", "role", "path"),
+    [
+        ({"image": "bullseye"}, {"image": "baked"}, "hart:image"),
+        ({"image": "trixie"}, {"image": "baked", "base_image": "bullseye"}, "hart:roles:app:base_image"),
+        ({"base_image": "trixie"}, {"image": "bullseye"}, "hart:roles:app:image"),
+    ],
+)
+def test_an_image_that_hart_cannot_boot_is_refused_with_its_setting(
+    place: Place, monkeypatch: pytest.MonkeyPatch, hart: dict[str, Any], role: dict[str, Any], path: str
+) -> None:
+    configured(monkeypatch, place, **role)
+    monkeypatch.setitem(place.opts, "hart", {**place.opts["hart"], **hart})
+    assert refusal(call("create_role", "app")).startswith(f"{path}: hart cannot boot bullseye, only Debian 12")
+    checks = call("check", role="app")
+    assert checks[f"{CLOUD} app image"].startswith(f"problem: {path}: hart cannot boot bullseye")
+    if role["image"] == "baked":
+        assert refusal(call("bake", "app")).startswith(f"{path}: hart cannot boot bullseye")
+
+
 def test_further_regions_get_copies(place: Place, monkeypatch: pytest.MonkeyPatch) -> None:
     cloud = configured(monkeypatch, place)
     assert call("bake", "app", region="here,there,here", test=True)["app"]["copies"] == ["there"]
@@ -113,7 +154,7 @@ def test_further_regions_get_copies(place: Place, monkeypatch: pytest.MonkeyPatc
         ({"role": "app", "region": "her"}, "no region her"),
         ({"role": "app", "keep": 0}, "keep must be a whole number"),
         ({"role": "app", "apply": "no.such"}, "bake: there is no state no.such"),
-        ({"role": "app", "base_image": "baked"}, "must name an image that is not a baked one"),
+        ({"role": "app", "base_image": "baked"}, "must name an image, such as trixie, and not baked"),
         ({"role": "app", "szie": "small"}, "argument:szie: unknown setting"),
         ({"role": "app", "region": []}, "region must not be empty"),
     ],

@@ -2,8 +2,11 @@
 
 from __future__ import annotations
 
+import re
+
 import pytest
 
+from hart_salt.drivers.do import driver as do_driver
 from hart_salt.planning import releases
 
 REFUSED = (
@@ -45,8 +48,15 @@ OWN = (
 
 @pytest.mark.parametrize("image", [*REFUSED, *NAMED])
 def test_an_image_whose_name_says_that_hart_cannot_boot_it_is_refused(image: str) -> None:
-    said = releases.refusal(image)
-    assert said.startswith(f"image: hart cannot boot {image}, only Debian 12 and 13, and Ubuntu 22.04, 24.04 and 26.04")
+    said = releases.refusal(image, "hart:image")
+    assert said.startswith(
+        f"hart:image: hart cannot boot {image}, only Debian 12 (bookworm) and 13 (trixie), and Ubuntu"
+    )
+
+
+def test_the_code_names_in_the_sentence_are_those_that_drivers_know() -> None:
+    named = set(re.findall(r"\((\w+)\)", releases.BOOTABLE))
+    assert named == set(do_driver.IMAGES)
 
 
 @pytest.mark.parametrize("image", [*FREE, *OWN])
