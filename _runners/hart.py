@@ -1477,8 +1477,8 @@ def list_minions(
     ``unreachable``, ``unsealed``, ``no instance``, ``stopped``, ``no key``, ``no record``, ``failed``, ``left at`` a
     stage, ``unknown``, ``broken record``, ``elsewhere`` for a node that only another master can change, or ``not ours``
     for a minion of which hart knows only the key. ``sources`` holds what each source reports. An instance whose tags do
-    not identify a node has the status ``bad id`` and is listed under its instance id. It has a ``note``, and so has a
-    node that is ``elsewhere``.
+    not identify a node has the status ``bad id`` and is listed under its instance id. It has a ``note``, and so
+    have a node that is ``elsewhere`` and one that a bake left behind.
 
     ``drifted`` lists what differs from the present configuration of the node's role: ``role``, ``size``, ``image``,
     ``release``, ``settings``, ``bootstrap``. It is null if that is not known: for a node without a role, or whose role

@@ -16,7 +16,7 @@ from hart_salt.fleets.actions import clock
 from hart_salt.fleets.scene import Bake, Room
 from hart_salt.model import BakedImage
 from hart_salt.planning.baked import REQUIRED
-from hart_salt.planning.digest import differences
+from hart_salt.planning.digest import differences, words_of_image
 
 #: seconds until a bake that failed is tried again; they double with each further failure, up to ``LONGEST``
 FIRST, LONGEST = 3600.0, 86400.0
@@ -112,5 +112,5 @@ def _due(newest: BakedImage | str, digest: str, after: float, now: float) -> str
         age = durations.words(now - newest.created)
         return f"the newest image, {newest.name}, is {age} old, and bake_after is {durations.words(after)}"
     if found := [part for part in differences(newest.digest, digest) if part != "size"]:
-        return f"the newest image, {newest.name}, differs from the configuration: {', '.join(found)}"
+        return f"the newest image, {newest.name}, differs from the configuration: {words_of_image(found)}"
     return ""

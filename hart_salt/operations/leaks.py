@@ -28,6 +28,9 @@ from hart_salt.model import Instance, Leftover
 
 GRACE = 3600.0  #: seconds; longer than any operation takes that can still succeed
 
+#: kinds of leftovers that only bakes make
+OF_BAKES = frozenset(["image", "image snapshot"])
+
 
 @dataclass(frozen=True)
 class Orphan:
@@ -250,7 +253,8 @@ def _judge_leftover(scene: Scene, provider: str, leftover: Leftover, decision: D
         return
     if any(map(scene.busy, scene.snapshot.of_batch(leftover.batch))):
         return
-    orphan = Orphan(leftover.kind, leftover.name, provider, "its batch is over", leftover=leftover)
+    why = "the bake that made it has ended" if leftover.kind in OF_BAKES else "its batch is over"
+    orphan = Orphan(leftover.kind, leftover.name, provider, why, leftover=leftover)
     if _is_dead(scene, leftover.batch):
         decision.orphans.append(orphan)
     elif not scene.only_dead:

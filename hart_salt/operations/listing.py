@@ -13,7 +13,7 @@ from hart_salt.inventory.ends import end_of
 from hart_salt.inventory.identity import Unknown
 from hart_salt.inventory.journal import iso
 from hart_salt.inventory.protected import differs, is_protected
-from hart_salt.inventory.records import Record
+from hart_salt.inventory.records import BAKE, Record
 from hart_salt.inventory.snapshot import Snapshot, record_of
 from hart_salt.master.keys import ACCEPTED, STATE_WORDS
 from hart_salt.model import PLACE, Instance, MasterInfo
@@ -34,6 +34,7 @@ COLUMNS = (
 )  # fmt: skip
 #: the facts of what has no record
 NOTHING = dict.fromkeys((*FACTS, "drifted", "monthly_price", "currency"))
+LEFT = "it is left from a bake that has ended: salt-run hart.sweep removes it"
 NO_INSTANCE = "no instance"
 NOT_OURS = "not ours"
 BROKEN = "broken record"
@@ -110,7 +111,8 @@ def _entry(
     facts = _facts(record) | {"protected": is_protected(record, instance)}
     facts |= {"ends": _iso(end_of(record, instance)), "drifted": drifted(record, instance)}
     facts |= {"size": instance.size} if instance is not None and instance.size else {}  # also right after a crash
-    note = {"note": why} if (why := differs(record, instance)) and not busy else {}
+    why = differs(record, instance) or (LEFT if record.kind == BAKE and not record.kept else "")
+    note = {"note": why} if why and not busy else {}
     return {"status": status, **facts, "sources": _sources(snapshot, record), **note}
 
 

@@ -12,7 +12,7 @@ from __future__ import annotations
 import hashlib
 import json
 import re
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from typing import Any
 
 from pydantic import SecretStr
@@ -30,6 +30,8 @@ FORMAT = "1"
 BOOTSTRAP = 1
 #: the parts, in the order of the text; ``settings`` is everything else of a node that matters to its machine
 PARTS = ("role", "size", "image", "release", "settings", "bootstrap")
+#: what the parts of an image's digest are called where that is not the word itself: its image is what it was made from
+OF_IMAGE = {"image": "base image or states", "release": "Salt release"}
 DIGITS = 8  #: of each part's digest
 
 #: common settings that are no part of ``settings``: parts of their own, places, names, what changes nothing on the
@@ -124,6 +126,11 @@ def differences(old: str | None, new: str) -> tuple[str, ...]:
         return ()
     pairs = zip(PARTS, old.split("-")[1:], new.split("-")[1:], strict=False)
     return tuple(name for name, one, other in pairs if one != other)
+
+
+def words_of_image(parts: Iterable[str]) -> str:
+    """Return the parts in which an image differs from another one, in words for people."""
+    return ", ".join(OF_IMAGE.get(part, part) for part in parts)
 
 
 def is_digest(text: str | None) -> bool:

@@ -10,6 +10,7 @@ from typing import Any
 from rich.cells import cell_len
 from rich.text import Text
 
+from hart_salt.planning.digest import words_of_image
 from hart_salt.screens.nodes import NOTHING, reasons, total_seconds
 from hart_salt.screens.paper import Paper
 from hart_salt.screens.table import ALWAYS, Column, Row, filled, fitting, pairs, table
@@ -26,8 +27,6 @@ INDENT = 2
 GONE = "not available"
 HOURS = 730.0  #: in a month, as providers count them
 NAMED = 8  #: nodes of an image that are named
-#: what a part of a digest is called
-PARTS = {"image": "base image or states", "release": "Salt release", "settings": "settings", "bootstrap": "bootstrap"}
 
 
 def images(document: Mapping[str, Any], paper: Paper) -> list[Text]:
@@ -123,8 +122,8 @@ def _title(name: str, facts: Mapping[str, Any]) -> list[str]:
 
 def _remarks(facts: Mapping[str, Any]) -> list[str]:
     nodes = [f"nodes: {_some(facts['nodes'])}"] if facts.get("nodes") else []
-    changed = [PARTS.get(part, part) for part in facts.get("outdated") or ()]
-    return [*nodes, *([f"changed since the bake: {', '.join(changed)}"] if changed else [])]
+    changed = words_of_image(facts.get("outdated") or ())
+    return [*nodes, *([f"changed since the bake: {changed}"] if changed else [])]
 
 
 def _some(names: Sequence[str]) -> str:

@@ -12,7 +12,7 @@ from typing import Any
 from hart_salt.base.errors import HartError, Refused
 from hart_salt.base.logs import remove_old_logs
 from hart_salt.base.names import bake_id, new_batch
-from hart_salt.base.text import suggestion
+from hart_salt.base.text import closest, suggestion
 from hart_salt.config.settings import Settings
 from hart_salt.drivers.contract import Driver
 from hart_salt.images import listing, retention
@@ -39,6 +39,8 @@ NOTHING_TO_APPLY = (
     "its nodes have in common"
 )
 REMOVE = "remove_image"
+#: how close a mistyped id must be to an existing one: all ids of images look alike, also that of one that is gone
+ALIKE = 0.9
 
 
 def for_a_bake(options: Any) -> Any:
@@ -235,10 +237,12 @@ class Images:
                 if wanted in (one.image_id, one.name):
                     return driver, one, every
             names += [one.image_id for one in every]
+        close = closest(wanted, names, ALIKE)
+        meant = f" (did you mean {close}?)" if close else ""
         where = f" at {provider}" if provider else ""
         known = f"; the images are {', '.join(names[:12])}" if names else ""
         failed = f"; not every provider could be asked: {'; '.join(problems)}" if problems else ""
-        raise Refused(f"there is no baked image {wanted}{where}{suggestion(wanted, names)}{known}{failed}")
+        raise Refused(f"there is no baked image {wanted}{where}{meant}{known}{failed}")
 
     def _needs(self, driver: Driver) -> Needs:
         """

@@ -302,6 +302,17 @@ def test_the_status_of_a_node(place: Place, status: str, begin: Callable[[Place]
     assert call("list_minions", status="elsewhere") == {}
 
 
+def test_the_node_of_a_bake_that_died_says_that_a_sweep_removes_it(place: Place) -> None:
+    named = "hart-bake-app-0a1b2c3d"
+    place.start(named, kind="bake", stage="imaging")
+    why = "it is left from a bake that has ended: salt-run hart.sweep removes it"
+    assert call("list_minions")[named]["note"] == call("show", named)["note"] == why
+    place.store.remove(named)
+    assert call("list_minions")[named]["note"] == why, "the id says it, too"
+    place.start("web-1")
+    assert "note" not in call("list_minions")["web-1"]
+
+
 def test_a_node_whose_provider_does_not_answer_is_unknown(place: Place) -> None:
     place.start("web-1")
     place.clouds[CLOUD].error = AuthError("the token is not valid")

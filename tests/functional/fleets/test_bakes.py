@@ -166,7 +166,8 @@ def test_an_image_that_is_too_old_or_of_another_configuration_is_replaced(baking
     baking.opts["hart"]["roles"]["app"]["bake"] = ["app"]
     found = baking.plan()
     assert actions(found) == [("bake", None)]
-    assert found["actions"][0]["reason"] == "the newest image, new, differs from the configuration: image"
+    why = "the newest image, new, differs from the configuration: base image or states"
+    assert found["actions"][0]["reason"] == why
     baking.apply()
     assert baking.did.count("bake app here") == 1
     assert runs_from(baking) == {node_digest(baking, "i-made-1")}

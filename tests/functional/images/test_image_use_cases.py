@@ -402,9 +402,21 @@ def test_an_image_that_a_role_names_needs_force(place: Place, monkeypatch: pytes
 
 
 def test_an_image_that_nobody_has_is_refused_with_a_suggestion(place: Place, monkeypatch: pytest.MonkeyPatch) -> None:
-    configured(monkeypatch, place).add("image-1")
-    said = refusal(call("remove_image", "image-2"))
-    assert said == "there is no baked image image-2, did you mean image-1?; the images are image-1"
+    name = "hart-app-202611301200-1a2b3c4d5e6f70"
+    configured(monkeypatch, place).add(name)
+    said = refusal(call("remove_image", name.replace("4d", "d4")))
+    assert said == f"there is no baked image {name.replace('4d', 'd4')} (did you mean {name}?); the images are {name}"
+
+
+def test_no_other_image_is_suggested_for_one_that_is_gone(place: Place, monkeypatch: pytest.MonkeyPatch) -> None:
+    cloud = configured(monkeypatch, place)
+    gone = "hart-app-202611301200-1a2b3c4d5e6f70"
+    for name in (gone, "hart-app-202611301201-6a0b1c9d5e2f71", "hart-db-202611301200-9f8e7d6c5b4a33"):
+        cloud.add(name, role=name.split("-")[1])
+    call("remove_image", gone)
+    said = refusal(call("remove_image", gone))
+    others = ", ".join(sorted(cloud.stored))
+    assert said == f"there is no baked image {gone}; the images are {others}"
 
 
 def test_a_failed_deletion_is_reported(place: Place, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -154,6 +154,7 @@ def test_a_half_made_image_of_a_dead_batch_goes_after_its_node(world: World) -> 
     assert [(one["kind"], one["name"]) for one in report["removed"]] == [
         ("node", NODE), ("image", "hart-app-202611301200-b")
     ]  # fmt: skip
+    assert report["removed"][1]["why"] == "the bake that made it has ended"
     steps = [step for step in world.steps if step.startswith(("terminate", "remove"))]
     assert steps == [f"terminate i-{NODE}", "remove image-1"]
     assert (world.nodes(), world.temporary(), world.claims()) == ({}, [], [])
