@@ -66,7 +66,7 @@ def ask(
     arguments: Sequence[Any], *, timeout: float, gather_timeout: float | None,
 ) -> dict[str, Mapping[str, Any]]:  # fmt: skip
     """
-    Run a function on minions; return what the master stored of each that answered: ``return``, ``retcode``.
+    Run a function on minions; return what the master stored of each that answered, such as ``return``, and ``jid``.
 
     With a list of functions, ``arguments`` has the arguments of each, and ``return`` and ``retcode`` are those of each.
     ``client`` is Salt's LocalClient. After ``timeout`` seconds the minions that have not answered are asked whether the
@@ -92,7 +92,8 @@ def ask(
         )
         return any(isinstance(one.get("return"), Mapping) and one["return"] for one in reported.values())
 
-    return collect(job, set(published["minions"]), runs, timeout)
+    found = collect(job, set(published["minions"]), runs, timeout)
+    return {minion_id: {**answer, "jid": jid} for minion_id, answer in found.items()}
 
 
 def collect(

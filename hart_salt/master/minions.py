@@ -20,6 +20,7 @@ from hart_salt.base import faults
 from hart_salt.base.errors import HartError, Refused
 from hart_salt.base.text import suggestion
 from hart_salt.master import jobs
+from hart_salt.master.applied import Applied, applied
 from hart_salt.master.keys import drop_stale_list
 from hart_salt.master.listener import ANSWER_SETTING, QUESTION
 
@@ -235,25 +236,16 @@ class Minions:
                 return answer
             time.sleep(BUSY_PAUSE)
 
-    def apply(self, minion_id: str, states: str | Sequence[str], timeout: float) -> list[str]:
+    def apply(self, minion_id: str, states: str | Sequence[str], timeout: float) -> Applied:
         """
         Apply the highstate (``"highstate"``) or a list of SLS, and wait as long as the job runs.
 
         While another state run is under way on the minion, hart tries again, for at most ``timeout`` seconds.
 
-        Returns the problems, one sentence each; none means that every state succeeded.
+        Returns the problems, one sentence each, and what the states that failed returned.
         """
         arguments = () if states == "highstate" else (list(states),)
-        answer = (self._work(minion_id, "state.apply", arguments, {}, timeout) or {}).get("return")
-        if isinstance(answer, Mapping) and answer:
-            return [
-                f"{key.split('_|-')[1] if '_|-' in key else key}: {state.get('comment', 'failed')}"
-                for key, state in answer.items()
-                if isinstance(state, Mapping) and state.get("result") is False
-            ]
-        if isinstance(answer, list):
-            return [str(problem) for problem in answer]
-        return [str(answer) if answer else "the minion did not answer"]
+        return applied(self._work(minion_id, "state.apply", arguments, {}, timeout))
 
     def call(
         self, minion_id: str, function: str, args: Sequence[Any], kwargs: Mapping[str, Any], timeout: float

@@ -320,7 +320,10 @@ class Lifecycle:
         settings, minions = self.node.settings, self.batch.master.minions
         work = self.batch.calls.aside(minions.apply, self.node.minion_id, settings.apply, settings.apply_timeout)
         try:
-            self.state.problems = await within(work, settings.apply_timeout)
+            done = await within(work, settings.apply_timeout)
+            self.state.problems = done.problems
+            if done.details:
+                self.batch.progress.line(self.node.minion_id, "\n".join(done.details))
         except asyncio.TimeoutError:
             self.state.problems = [f"it did not finish within {settings.apply_timeout:g} s"]
         except asyncio.CancelledError:

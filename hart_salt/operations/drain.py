@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Mapping
-from typing import Any
 
 from hart_salt.base import concurrency
 from hart_salt.base.concurrency import Calls
@@ -41,8 +40,10 @@ def drain_all(wanted: Mapping[str, Settings], master: Master) -> dict[str, str]:
     return problems
 
 
-def _work(minion_id: str, settings: Settings, master: Master, calls: Calls) -> Any:
+async def _work(minion_id: str, settings: Settings, master: Master, calls: Calls) -> list[str]:
+    """Run ``drain``, and return the problems."""
     drain, timeout = settings.drain, settings.drain_timeout
     if isinstance(drain, Mapping):
-        return calls.aside(master.minions.call, minion_id, drain["function"], drain["args"], drain["kwargs"], timeout)
-    return calls.aside(master.minions.apply, minion_id, drain, timeout)
+        given = drain["function"], drain["args"], drain["kwargs"]
+        return await calls.aside(master.minions.call, minion_id, *given, timeout)
+    return (await calls.aside(master.minions.apply, minion_id, drain, timeout)).problems

@@ -21,6 +21,7 @@ from hart_salt.images.bake import Order, bake
 from hart_salt.inventory.context import Context
 from hart_salt.inventory.flocks import FileLocks
 from hart_salt.inventory.journal import journal_of
+from hart_salt.master.applied import Applied
 from hart_salt.model import IMAGE_AVAILABLE, IMAGE_FAILED, IMAGE_PENDING, BakedImage, Instance, NewImage, Node
 from hart_salt.node import bootstrap
 from tests.functional.node.life_world import NOTHING, FakeDriver, FakeMaster, Stage, new_stage
@@ -222,10 +223,15 @@ def test_after_a_signal_at_any_step_nothing_is_left_that_is_half_made(stage: Sta
         assert (entry["result"], interrupted, complete) == (False, signal.SIGTERM, [])
 
 
+FAILED_STATES = Applied(["nginx: not found"], ("nginx (pkg.installed)", "  stderr: E: no nginx"))
+
+
 def test_states_that_fail_fail_the_bake(stage: Stage, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(FakeMaster, "apply", lambda *_: ["nginx: not found"])
+    monkeypatch.setattr(FakeMaster, "apply", lambda *_: FAILED_STATES)
     entry, _, _ = baked(stage)
-    assert entry["error"].startswith("the states could not be applied: nginx: not found")
+    assert entry["error"] == "the states could not be applied: nginx: not found"
+    assert entry["output"][-3:-1] == ["  stderr: E: no nginx", "hart: nginx: not found"]
+    assert "  stderr: E: no nginx\n" in Path(entry["log"]).read_text()
     assert driver_of(stage).stored == {}
     assert stage.left() == NOTHING
 

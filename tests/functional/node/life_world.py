@@ -28,6 +28,7 @@ from hart_salt.inventory.context import Context
 from hart_salt.inventory.flocks import FileLocks
 from hart_salt.inventory.other_masters import OtherMasters
 from hart_salt.inventory.records import Store
+from hart_salt.master.applied import Applied
 from hart_salt.master.keys import Acceptance, OwnKey
 from hart_salt.model import Access, Instance, MasterInfo, Node
 from hart_salt.node import bootstrap, minion_log, ssh, undo
@@ -185,9 +186,9 @@ class FakeMaster:
             if not self.world.silent:
                 self.world.on_answer(minion_id, self.world.codes[minion_id])
 
-    def apply(self, minion_id: str, states: Any, timeout: float) -> list[str]:
+    def apply(self, minion_id: str, states: Any, timeout: float) -> Applied:
         self.world.step("apply")
-        return []
+        return Applied([])
 
     def require_running(self) -> None:
         self.world.step("look for the master")

@@ -25,6 +25,7 @@ from hart_salt.inventory.flocks import FileLocks
 from hart_salt.inventory.identity import Found
 from hart_salt.inventory.records import READY, ROLES, Record, Store, instance_of
 from hart_salt.inventory.snapshot import Snapshot, take_snapshot
+from hart_salt.master.applied import Applied
 from hart_salt.master.client import Master
 from hart_salt.master.keys import ACCEPTED, Keys
 from hart_salt.master.minions import Minions
@@ -104,8 +105,8 @@ class FakeMaster:
     def delete(self, minion_ids: Sequence[str]) -> None:
         self.accepted -= set(minion_ids)
 
-    def apply(self, minion_id: str, states: str | Sequence[str], timeout: float) -> list[str]:
-        return self._obey(minion_id, states)
+    def apply(self, minion_id: str, states: str | Sequence[str], timeout: float) -> Applied:
+        return Applied(self._obey(minion_id, states))
 
     def call(
         self, minion_id: str, function: str, args: Sequence[Any], kwargs: Mapping[str, Any], timeout: float

@@ -238,13 +238,13 @@ APPLIED = {
 )
 def test_states_that_failed_are_problems(asked: Any, answer: Any, problems: list[str]) -> None:
     master, client = asked({"web-1": returned(answer)})
-    assert master.apply("web-1", ["a", "b"], 60) == problems
+    assert master.apply("web-1", ["a", "b"], 60).problems == problems
     assert client.jobs == [(["web-1"], "state.apply", [["a", "b"]])]
 
 
 def test_the_highstate_has_no_arguments(asked: Any) -> None:
     master, client = asked({"web-1": returned({"a_|-b_|-c_|-d": {"result": True}})})
-    assert master.apply("web-1", "highstate", 60) == []
+    assert master.apply("web-1", "highstate", 60).problems == []
     assert client.jobs == [(["web-1"], "state.apply", [])]
 
 
@@ -267,7 +267,7 @@ def test_a_minion_that_refuses_because_of_another_run_is_asked_again(
 
     monkeypatch.setattr(minions, "time", SimpleNamespace(monotonic=lambda: now[0], sleep=sleep))
     if function == "state.apply":
-        problems = master.apply("web-1", ["a"], timeout)
+        problems = master.apply("web-1", ["a"], timeout).problems
     else:
         problems = master.call("web-1", function, [], {}, timeout)
     assert (len(client.jobs), bool(problems)) == (jobs, jobs == 2)
