@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
+from typing import Any
 
 from hart_salt.base.errors import HartError, Interrupted
 from hart_salt.fleets import memory
@@ -14,6 +15,9 @@ from hart_salt.fleets.survey import Sight
 from hart_salt.operations.baked_images import BakedImages
 from hart_salt.operations.fleet import Outcomes, outcomes
 from hart_salt.use_cases.parts import Calls, Parts
+
+#: settings of the node of a bake that a fleet begins: nobody looks at a node that was kept, and each attempt adds one
+UNATTENDED: Mapping[str, Any] = {"keep_failed": False}
 
 
 class Bakes:
@@ -36,7 +40,8 @@ class Bakes:
 
     def _bake(self, spec: Spec) -> Outcomes:
         try:
-            done = outcomes(self._calls.bake(spec.role, provider=spec.provider, regions=self._look().regions(spec)))
+            regions = self._look().regions(spec)
+            done = outcomes(self._calls.bake(spec.role, provider=spec.provider, regions=regions, settings=UNATTENDED))
         except Interrupted:
             raise
         except HartError as error:

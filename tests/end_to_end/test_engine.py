@@ -112,7 +112,8 @@ def test_it_bakes_an_image_and_renews_the_nodes_onto_it(master: SaltMaster) -> N
     (image,) = images(master).values()
     assert (image["role"], image["state"]) == ("app", "available")
     entries = master.run("hart.history").document["history"]
-    assert [one["by"] for one in entries if one["action"] == "bake"] == ["engine"]
+    made = [one for one in entries if one["action"] == "bake"]
+    assert [(one["by"], one["details"].get("fleet")) for one in made] == [("engine", "web")]
 
 
 def ready(master: SaltMaster) -> list[str]:

@@ -296,13 +296,21 @@ class World:
     def service(self) -> Service:
         return Service(self.opts)
 
-    def bake(self, role: str, *, provider: str, regions: Sequence[str]) -> Result:
+    def bake(
+        self, role: str, *, provider: str, regions: Sequence[str], settings: Mapping[str, Any] | None = None
+    ) -> Result:  # fmt: skip
         """Make an image, as ``hart.bake`` does, as far as others see it."""
-        self.step("bake")
+        service = self.service()
+        node = service.offers.example(role, provider, regions[0])
+        keeps = (settings or {}).get("keep_failed", node.settings.keep_failed)
+        try:
+            self.step("bake")
+        except HartError:
+            self.did += ["a failed node is kept"] if keeps else []
+            raise
         self.did.append(f"bake {role} {' '.join(regions)}")
         self.clock.now += 600
-        service = self.service()
-        digest = service.image_digest(service.offers.example(role, provider, regions[0]))
+        digest = service.image_digest(node)
         new = self.image(f"made-{len(self.cloud.images_made)}", digest=digest, role=role, regions=tuple(regions))
         return Result({role: {"result": True, "image": new.image_id, "name": new.name}})
 

@@ -274,6 +274,15 @@ def test_a_bake_that_failed_is_not_tried_again_for_an_hour_and_then_two(baking: 
     assert memory.failed_bake(baking.store, "app", EAST, baking.info.owner) is None
 
 
+def test_no_node_of_a_failed_bake_is_kept_because_nobody_counts_it(baking: World) -> None:
+    """There would be one more with each attempt."""
+    baking.opts["hart"]["roles"]["app"]["keep_failed"] = True
+    baking.on["bake"] = raising(QuotaExceeded("no more images"))
+    start(baking, "", "a", "b")
+    baking.apply(code=1)
+    assert baking.did == []
+
+
 def test_a_failed_outcome_of_a_bake_is_remembered_too(baking: World, monkeypatch: pytest.MonkeyPatch) -> None:
     def fails(*_: Any, **__: Any) -> Result:
         return Result({"app": {"result": False, "error": "its states failed"}}, ok=False)
