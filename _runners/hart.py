@@ -2284,7 +2284,7 @@ def bake(
     def work(service: MakeService, arguments: ModuleType) -> Result:
         return service(config).images.bake(
             arguments.word("hart.bake", "role", role, extra),
-            **arguments.bake(provider=provider, region=region, apply=apply, keep=keep),
+            **arguments.bake(provider=provider, region=region, apply=apply, keep=keep, settings=settings),
             settings=_clean(settings), takes=arguments.parameters(bake), test=arguments.flag(test),
         )  # fmt: skip
 

@@ -18,7 +18,8 @@ from typing import Any
 from hart_salt.base.errors import Refused
 from hart_salt.base.text import closest, suggestion
 from hart_salt.config.durations import as_duration, as_duration_or_zero, words
-from hart_salt.config.settings import FLAGS, as_labels, as_names, as_number, as_tags
+from hart_salt.config.settings import FLAGS, Settings, as_labels, as_names, as_number, as_tags
+from hart_salt.config.validation import check_field
 from hart_salt.model import ADDITIONAL, PRIVATE, RESERVED, AddressRequest
 from hart_salt.operations.extend import Extension
 from hart_salt.operations.fleet import TargetSize
@@ -214,8 +215,16 @@ def count(value: Any) -> Any:
     return whole("count", value, 1, MOST_NODES)
 
 
-def bake(*, provider: Any, region: Any, apply: Any, keep: Any) -> dict[str, Any]:
-    """Return the arguments of ``hart.bake`` that are no settings. Raises ``Refused`` for one that is wrong."""
+def bake(*, provider: Any, region: Any, apply: Any, keep: Any, settings: Mapping[str, Any]) -> dict[str, Any]:
+    """
+    Return the arguments of ``hart.bake`` that are no settings; ``settings`` are the others.
+
+    Raises ``Refused`` for one that is wrong.
+    """
+    if apply is not None and settings.get("bake") is not None:
+        raise Refused("apply stands for the setting bake, which is also given: keep one of them")
+    if apply is not None and (wrong := check_field(Settings, "bake", apply)[1]):
+        raise Refused(f"argument:apply: {wrong}")
     regions = [] if region is None else _several("region", region)
     return {**names(provider=provider), "regions": regions, "apply": apply, "keep": whole("keep", keep, 1)}
 

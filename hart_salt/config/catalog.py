@@ -20,6 +20,9 @@ RESERVED = frozenset(
     ["driver", "hart", "provider", "providers", "role", "roles", fleets.SETTING, *FIELDS, *limits.FIELDS]
 )
 
+#: settings that only fleets have
+OF_FLEETS = frozenset(fleets.Fleet.model_fields) - Settings.model_fields.keys() - RESERVED
+
 
 class Catalogue:
     """
@@ -117,6 +120,8 @@ class Catalogue:
             return "is a limit, which can be set only directly under hart, in a provider and in a role"
         if self.is_account(name):
             return "belongs in hart:providers:<name>, and nowhere else"
+        if name in OF_FLEETS:
+            return "is a setting of fleets, and belongs in hart:fleets:<name>"
         near = suggestion(name, [*self.names(driver), *more]) or suggestion(name, self.names(None))
         return f"unknown setting{near}"
 

@@ -17,7 +17,7 @@ from hart_salt.base.text import suggestion
 from hart_salt.config.autoscale import Autoscale
 from hart_salt.config.durations import Duration
 from hart_salt.config.limits import as_budget
-from hart_salt.config.settings import BAKED, NO_VALUE, Count, Names, Section, Text, Whole, as_number, problem
+from hart_salt.config.settings import BAKED, NO_VALUE, Count, Names, Section, Settings, Text, Whole, as_number, problem
 from hart_salt.config.validation import check_field, check_section, name_problem, written_name
 from hart_salt.config.week import Window, as_window
 
@@ -211,6 +211,8 @@ class Reader:
             place = f"{path}:{written_name(key)}"
             if not isinstance(key, str):
                 self._fault(place, name_problem(key))
+            elif section is Fleet and key in Settings.model_fields.keys() - Fleet.model_fields.keys():
+                self._fault(place, "is a setting of nodes, and belongs in the role")
             elif key not in section.model_fields:
                 self._fault(place, f"unknown setting{suggestion(key, section.model_fields)}")
             elif (kept := self._value(place, item, section, key)) is not None:

@@ -232,7 +232,7 @@ def as_apply(value: Any) -> str | list[str]:
     """Return ``highstate`` or a list of SLS names."""
     names = as_names(value)
     if not names:
-        raise problem("must be 'highstate' or a list of SLS names")
+        raise problem("must not be empty: write 'highstate' or a list of SLS names")
     if "highstate" not in names:
         return names
     if names != ["highstate"]:
@@ -245,7 +245,7 @@ def as_drain(value: Any) -> list[str] | dict[str, Any]:
     if not isinstance(value, Mapping):
         names = as_names(value)
         if not names:
-            raise problem("must be SLS names, or a mapping with function, args and kwargs")
+            raise problem("must not be empty: write SLS names, or a mapping with function, args and kwargs")
         return names
     if set(value) - {"function", "args", "kwargs"}:
         raise problem("can hold only function, args and kwargs")

@@ -5,13 +5,13 @@ from __future__ import annotations
 import dataclasses
 import functools
 from collections import Counter
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
 from hart_salt.base import faults, signals
 from hart_salt.base.errors import BrokenRecord, PeerError, Refused
-from hart_salt.base.names import is_bake_id, scheme_fields
+from hart_salt.base.names import scheme_fields
 from hart_salt.base.text import suggestion
 from hart_salt.drivers.contract import Driver
 from hart_salt.inventory.context import Context
@@ -35,13 +35,14 @@ def has_random_id(node: Node) -> bool:
 def fit(
     nodes: Sequence[Node], driver: Driver, context: Context, in_zones: Callable[[Sequence[str]], list[Node]], *,
     images: Callable[[Sequence[Node]], Sequence[Node]] = lambda nodes: nodes, chosen: bool = True,
+    states: str = "apply",
 ) -> list[Node]:  # fmt: skip
     """
     Return the nodes with their prices, and with their zones if these are to be chosen here, which ``in_zones`` sets.
 
     ``images`` returns the nodes with the images that they boot; it is called once (default: as they are). ``chosen``
-    says whether an instance can have one of the ids already (default True). A list of all instances can take many
-    calls, so hart makes it only if it needs it.
+    says whether an instance can have one of the ids already (default True). ``states`` is the name of what holds the
+    states to apply. A list of all instances can take many calls, so hart makes it only if it needs it.
 
     Raises ``Refused`` with everything that is wrong, all of it at once.
     """
@@ -51,7 +52,7 @@ def fit(
         nodes = in_zones(zones(nodes, driver, there or ()))
     nodes = images(nodes)
     find_size = functools.cache(driver.size)  # an API call with some providers
-    _refuse_unfit(nodes, driver, there, context, find_size, chosen=chosen)
+    _refuse_unfit(nodes, driver, there, context, find_size, chosen=chosen, states=states)
     size = find_size(nodes[0].size, nodes[0].region)
     price: dict[str, Any] = {"monthly_price": size.monthly_price, "currency": size.currency} if size else {}
     return [dataclasses.replace(node, **price) for node in nodes]
@@ -59,17 +60,19 @@ def fit(
 
 def _refuse_unfit(
     nodes: Sequence[Node], driver: Driver, there: Sequence[Instance] | None, context: Context, find_size: FindSize, *,
-    chosen: bool,
+    chosen: bool, states: str,
 ) -> None:  # fmt: skip
     """``there`` holds the provider's instances; None: only those with the chosen ids matter, and are looked up."""
     objections = {node.minion_id: driver.objections(node) for node in nodes}
-    problems = [*_unknown_places(nodes, driver, find_size), *_unreadable(nodes[0]), *_unknown_states(nodes[0], context)]
+    node = nodes[0]
+    wanted = {states: node.settings.apply, "drain": node.settings.drain}
+    problems = [*_unknown_places(nodes, driver, find_size), *_unreadable(node), *unknown_states(node, wanted, context)]
     if there is None:
         # The provider may not be able to look for an id that it objects to.
         sought = [minion_id for minion_id, objected in objections.items() if chosen and not objected]
         there = [instance for minion_id in sought for instance in driver.instances_called(minion_id)]
     problems += _taken(nodes, driver, there, context) + _on_others(nodes, context)
-    problems += filter(None, [releases.refusal(nodes[0].settings.image, nodes[0].image_set_by)])
+    problems += filter(None, [releases.refusal(node.settings.image, node.image_set_by)])
     problems += [f"{minion_id}: {objection}" for minion_id, objected in objections.items() for objection in objected]
     if problems:
         raise Refused("\n".join(problems))
@@ -153,13 +156,15 @@ def _unreadable(node: Node) -> list[str]:
     return [f"{name}: {problem}" for name, problem in problems.items() if problem] or _no_text(files["salt_repo_key"])
 
 
-def _unknown_states(node: Node, context: Context) -> list[str]:
-    """Return problems with the states of a node. With other masters, it can get its states from any of them."""
+def unknown_states(node: Node, wanted: Mapping[str, Any], context: Context) -> list[str]:
+    """
+    Return problems with the states of a node: ``wanted`` holds the values of settings by their names.
+
+    With other masters, it can get its states from any of them.
+    """
     if context.others or "master" not in node.minion_config:
         return []
     saltenv = str(node.minion_config.get("saltenv") or "base")
-    apply = "bake" if is_bake_id(node.minion_id) else "apply"
-    wanted = {apply: node.settings.apply, "drain": node.settings.drain}
     return [
         f"{name}: {problem}"
         for name, states in wanted.items()

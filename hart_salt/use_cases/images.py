@@ -96,7 +96,10 @@ class Images:
         else:
             driver.ask_again()
         order, more = _places(order, node, driver)
-        (node,) = preflight.fit([node], driver, self._parts.context, lambda zones: [_in_zone(node, zones)])
+        (node,) = preflight.fit(
+            [node], driver, self._parts.context, lambda zones: [_in_zone(node, zones)],
+            states="bake" if apply is None else "apply",
+        )  # fmt: skip
         order = dataclasses.replace(order, arch=_arch(driver, node))
         with self._money.within_limits(limits.creation(node, 1), test=test) as claimed:
             if test:

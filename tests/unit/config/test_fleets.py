@@ -123,6 +123,7 @@ def test_one_region_can_be_written_as_region() -> None:
         ({"role": "app", "min": 3, "max": 2}, "hart:fleets:web:max: must not be below min"),
         ({**WEB, "count": -1}, "hart:fleets:web:count: must be a whole number of at least 0"),
         ({**WEB, "count": None}, "hart:fleets:web:count: has no value"),
+        ({**WEB, "bake": ["base"]}, "hart:fleets:web:bake: is a setting of nodes, and belongs in the role"),
         ({**WEB, "cuont": 1}, "hart:fleets:web:cuont: unknown setting, did you mean count?"),
         ({**WEB, "bake_after": "weekly"}, "hart:fleets:web:bake_after: must be a length of time such as 30d"),
         ({**WEB, "role": "ap", "bake_after": "7d"}, "hart:fleets:web:role: there is no such role, did you mean app?"),
