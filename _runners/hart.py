@@ -624,7 +624,7 @@ def from_salt_cloud(
 
     .. versionadded:: 1.0.0
     """
-    as_text = not __opts__.get("output")
+    as_text = _prints_text()
 
     def work(service: MakeService, arguments: ModuleType) -> Result:
         arguments.refuse(unknown, extra, from_salt_cloud)
@@ -2452,7 +2452,7 @@ def completion(shell: str = "bash", *extra: Any, **unknown: Any) -> dict[str, An
 
     data = _report("completion", work, None, unknown)
     document = data["data"]["hart"]["document"] if "outputter" in data else data
-    as_text = "text" in document and not __opts__.get("output")
+    as_text = "text" in document and _prints_text()
     return {"outputter": "txt", "data": document["text"]} if as_text else data
 
 
@@ -2588,6 +2588,11 @@ def _for_people(data: dict[str, Any]) -> dict[str, Any]:
         return data
     code = {"retcode": data["retcode"]} if "retcode" in data else {}
     return {"outputter": "hart", "data": {"hart": {"result": not code, "document": data}, **code}}
+
+
+def _prints_text() -> bool:
+    """Return whether a text is printed as it is: if neither ``--out`` nor ``output`` names a format for data."""
+    return __opts__.get("output") in (None, "", "hart", "txt")
 
 
 def _nothing(function: str, error: str, code: int) -> dict[str, Any]:

@@ -11,6 +11,7 @@ from hart_salt import drivers
 from hart_salt.base import machine
 from hart_salt.base.errors import EnvironmentFault
 from hart_salt.config.catalog import Catalogue
+from hart_salt.config.settings import BAKED
 from hart_salt.fleets import engine_settings, engine_status
 from hart_salt.fleets.engine_files import EngineFiles
 from hart_salt.fleets.engine_state import EngineStore
@@ -55,6 +56,7 @@ def _choices(settings: Mapping[str, Mapping[str, Any]]) -> dict[str, Iterable[st
         "status": [status for status in listing.STATUSES if " " not in status],
         "stage": lookup.STAGES,
         "remove": ["newest", "oldest"],
+        "image": BAKED,
     }
     for name, entry in settings.items():
         kind, short = str(entry.get("type", "")), name.rpartition(".")[2]

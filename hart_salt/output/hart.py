@@ -30,13 +30,15 @@ def __virtual__() -> str | tuple[bool, str]:
 
 def output(data: Any, **_: Any) -> str:
     """
-    Return a document of hart's as a table; anything else as Salt's outputter ``nested`` prints it.
+    Return a document of hart's as a table and a text as it is; anything else as Salt's outputter ``nested`` prints it.
 
     The width is that of the terminal, or 80 columns. Colours follow Salt's ``--no-color``, and ``NO_COLOR``.
     """
     from hart_salt.screens.draw import draw
 
     document = _unwrapped(data)
+    if isinstance(document, str):  # a script or a file, of hart.completion or hart.from_salt_cloud
+        return document
     if not _has_shape(document):
         import salt.output
 

@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+import salt.output
 
 from hart_salt.inventory.records import Store
 from hart_salt.operations import completion
@@ -47,6 +48,11 @@ def test_the_script_is_plain_text_at_a_terminal_and_elsewhere(place: Place, monk
     monkeypatch.setitem(place.opts, "fun", "hart.completion")
     assert runner.completion("bash") == plain
     assert runner.completion("fish")["data"]["hart"]["document"]["retcode"] == 2
+    for name in ("hart", "txt"):
+        monkeypatch.setitem(place.opts, "output", name)
+        assert runner.completion("bash") == plain
+        printed = salt.output.out_format(plain["data"], plain["outputter"], place.opts)
+        assert printed.rstrip() == plain["data"].rstrip()
     monkeypatch.setitem(place.opts, "output", "json")
     assert runner.completion("bash")["text"] == plain["data"]
 
@@ -69,9 +75,17 @@ def test_bash_offers_the_nodes_roles_and_settings_of_this_master(place: Place) -
     assert offered(place, "salt-run hart.create x security_up") == ["security_upgrades="]
     assert offered(place, "salt-run hart.create x security_upgrades=b") == ["before"]
     assert offered(place, "salt-run hart.create x keep_failed=T") == ["True"]
+    assert offered(place, "salt-run hart.create x image=b") == ["baked", "baked!"]
     assert f"hart.{runner.check_seal.__name__}" in offered(place, "salt-run hart.check")
     assert "retcode" not in runner.destroy("one")
     assert "one" not in offered(place, "salt-run hart.destroy o")
+
+
+@pytest.mark.usefixtures("place")
+@pytest.mark.parametrize("function", sorted(reference.functions()))
+def test_bash_offers_no_argument_twice(place: Place, function: str) -> None:
+    words = offered(place, f"salt-run hart.{function} ")
+    assert sorted(set(words)) == sorted(words)
 
 
 def test_bash_offers_the_declared_fleets(place: Place) -> None:

@@ -38,6 +38,7 @@ def run(opts: dict[str, Any], *arguments: Any, **named: Any) -> Any:
 def test_salt_reads_the_result_and_the_secrets_from_the_old_files(opts: dict[str, Any], root: Path) -> None:
     printed = run(opts)
     assert printed["outputter"] == "txt"
+    assert run({**opts, "output": "hart"}) == printed, "as Salt's file can have it for all functions"
     assert "planted" not in printed["data"].lower()
     (root / "etc/master.d").mkdir()
     (root / "etc/master.d/hart.conf").write_text(printed["data"])
