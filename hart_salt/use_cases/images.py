@@ -25,6 +25,7 @@ from hart_salt.operations import catalog, limits
 from hart_salt.operations.baked_images import size_of
 from hart_salt.planning import baked, plan, preflight
 from hart_salt.planning import resolve as roles
+from hart_salt.planning.digest import differences, words_of_image
 from hart_salt.result import Result
 from hart_salt.use_cases.money import Money
 from hart_salt.use_cases.offers import Offers
@@ -85,7 +86,7 @@ class Images:
 
         Raises ``Refused`` before anything is changed.
         """
-        node, order, notes = self._planned(role, provider, regions, apply, settings or {}, takes)
+        node, order, notes, boots_it = self._planned(role, provider, regions, apply, settings or {}, takes)
         keep = node.settings.bake_keep if keep is None else keep
         self._parts.changes(test=test)
         driver = self._parts.driver(node.provider)
@@ -101,14 +102,16 @@ class Images:
             states="bake" if apply is None else "apply",
         )  # fmt: skip
         order = dataclasses.replace(order, arch=_arch(driver, node))
+        odd = self._odd(order, driver, node.region) if boots_it else []
         with self._money.within_limits(limits.creation(node, 1), test=test) as claimed:
             if test:
-                return self._plan(node, order, driver, keep, [*notes, *more])
+                return self._plan(node, order, driver, keep, [*notes, *more, *odd])
             remove_old_logs(self._parts.info.log_dir, node.settings.log_days, time.time())
             entry, interrupted, problems = bake(node, order, driver, self._parts.context, claimed)
         entry = {"provider": node.provider, "region": node.region, **entry}
         entry["notes"] = [*notes, *more, *entry.get("notes", ())]
         if entry["result"]:
+            entry["notes"] += odd
             entry["deleted"], kept = self._retain(driver, role, keep)
             entry["notes"] += kept
         return Result({role: entry}, bool(entry["result"]) and not problems, interrupted, problems=problems)
@@ -121,8 +124,8 @@ class Images:
         states: Any,
         settings: Mapping[str, Any],
         takes: Sequence[str],
-    ) -> tuple[Node, Order, list[str]]:
-        """Return the node of a bake as the configuration has it, and what is made of it."""
+    ) -> tuple[Node, Order, list[str], bool]:
+        """Return the node of a bake, what is made of it, notes, and whether nodes of the role boot baked images."""
         parts, now = self._parts, datetime.now(timezone.utc)
         given = {**settings, **({} if states is None else {"bake": states})}
         node = roles.resolve(
@@ -146,7 +149,17 @@ class Images:
             notes.append(
                 f"the nodes of the role {role} boot {usual.settings.image}: set image to baked to boot the image"
             )
-        return bare, order, notes
+        return bare, order, notes, baked.is_wanted(node)
+
+    def _odd(self, order: Order, driver: Driver, region: str) -> list[str]:
+        """Return a note if arguments make an image that the configuration of the role would not make."""
+        changed = self._changed(order.digest, order.role, driver, region)
+        if not changed:
+            return []
+        return [
+            f"new nodes of the role {order.role} boot this image from now on, although it differs from the "
+            f"configuration: {changed}; the next salt-run hart.bake {order.role} makes one that does not"
+        ]
 
     def _with_its_own_image(self, node: Node, role: str, given: Mapping[str, Any]) -> Node:
         """Return the node with the role's setting ``image``: as an argument, it is only for this bake."""
@@ -313,7 +326,20 @@ class Images:
         if not baked.is_wanted(nodes[0]):
             return list(nodes)
         images = driver.baked_images(nodes[0].region)
-        return baked.chosen(nodes, images, self._parts.info, size_of(driver, nodes[0]))
+        found = baked.chosen(nodes, images, self._parts.info, size_of(driver, nodes[0]))
+        notes = [
+            f"it boots the newest image of the role {one.role}, {one.name}, which differs from the configuration: "
+            f"{changed}; salt-run hart.bake {one.role} makes one that does not"
+            for one in images
+            if one.image_id == found[0].baked
+            and (changed := self._changed(one.digest, one.role or "", driver, nodes[0].region))
+        ]
+        return [dataclasses.replace(one, notes=(*one.notes, *notes)) for one in found]
+
+    def _changed(self, digest: str | None, role: str, driver: Driver, region: str) -> str:
+        """Return what of an image differs from the configuration of its role, in words; empty if nothing does."""
+        wanted = self._wanted(role, driver, region)
+        return words_of_image(differences(digest, wanted)) if wanted else ""
 
 
 def _arch(driver: Driver, node: Node) -> str:

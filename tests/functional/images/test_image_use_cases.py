@@ -10,6 +10,7 @@ import pytest
 from hart_salt.base.errors import AuthError
 from hart_salt.base.merge import merge
 from hart_salt.drivers import OWN, schemas
+from hart_salt.images.bake import Order
 from hart_salt.model import BakedImage, Price
 from hart_salt.planning.digest import with_image
 from hart_salt.runners import hart as runner
@@ -301,6 +302,52 @@ def test_images_that_cannot_be_listed_are_no_reason_for_a_plain_one(
     cloud = configured(monkeypatch, place, image="baked")
     cloud.error = AuthError("no")
     assert call("create_role", "app")["retcode"] != 0
+
+
+def digest_of(apply: str | None) -> str:
+    """Return the digest of an image of the role ``app``, as the configuration has it now, made with these states."""
+    made: list[str] = []
+
+    def bake(_: Any, order: Order, *more: Any) -> tuple[dict[str, Any], int | None, list[str]]:
+        made.append(order.digest)
+        return baking_well()
+
+    with pytest.MonkeyPatch.context() as patched:
+        patched.setattr("hart_salt.use_cases.images.bake", bake)
+        assert call("bake", "app", apply=apply)["app"]["result"] is True
+    return made[0]
+
+
+def test_an_image_that_differs_from_the_configuration_is_booted_with_a_note(
+    place: Place, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    cloud = configured(monkeypatch, place, image="baked")
+    cloud.add("base", digest=digest_of(None))
+    (planned,) = call("create_role", "app", test=True).values()
+    assert (planned["image"], "notes" in planned) == ("base", False)
+    cloud.add("slow", created=2.0, digest=digest_of("highstate"))
+    plans = call("create_role", "app", test=True), call("create", "w1", role="app", salt_version="3006", test=True)
+    for planned in (one for plan in plans for one in plan.values()):
+        assert planned["image"] == "slow"
+        assert planned["notes"] == [
+            "it boots the newest image of the role app, hart-app-slow, which differs from the configuration: base "
+            "image or states; salt-run hart.bake app makes one that does not"
+        ]
+
+
+def test_a_bake_with_arguments_says_that_nodes_boot_its_image(place: Place, monkeypatch: pytest.MonkeyPatch) -> None:
+    configured(monkeypatch, place, image="baked")
+    note = (
+        "new nodes of the role app boot this image from now on, although it differs from the configuration: base image "
+        "or states; the next salt-run hart.bake app makes one that does not"
+    )
+    assert note in call("bake", "app", apply="highstate", test=True)["app"]["notes"]
+    monkeypatch.setattr("hart_salt.use_cases.images.bake", baking_well)
+    assert note in call("bake", "app", apply="highstate")["app"]["notes"]
+    for given in ({}, {"size": "big"}):
+        assert note not in call("bake", "app", **given)["app"]["notes"]
+    monkeypatch.setattr("hart_salt.use_cases.images.bake", lambda *_: ({"result": False, "notes": []}, None, []))
+    assert note not in call("bake", "app", apply="highstate")["app"]["notes"]
 
 
 # listing
