@@ -473,7 +473,8 @@ class Service:
     def check(self, *, role: str | None = None, provider: str | None = None, count: int = 1) -> Result:
         """Return a line for each need of hart on this machine, and for each check of the accounts; see ``account``."""
         examples = account.Examples(self.config, self.schemas, self.info, role)
-        found = account.checks(self.drivers_for(provider), examples, count, self.images.fitted)
+        missing = functools.partial(preflight.missing, context=self.context)
+        found = account.checks(self.drivers_for(provider), examples, count, self.images.fitted, missing)
         return health.report(self.context, self.notes, found)
 
 

@@ -2,7 +2,8 @@
 Check the accounts of the providers, for ``hart.check``: all that can be found out free of charge and without a change.
 
 These are the credentials and their rights, and for each role that can use the provider: region, size, image, network,
-settings, and quota. Names of checks begin with the provider, then the role.
+settings, and quota, and the files and states on this master that its settings name, if some of them are missing. Names
+of checks begin with the provider, then the role.
 """
 
 from __future__ import annotations
@@ -25,6 +26,8 @@ from hart_salt.planning.plan import DISTRIBUTED
 
 #: returns nodes of one role and place with the image that they boot
 Fitted = Callable[[Sequence[Node], Driver], Sequence[Node]]
+#: returns problems with what a node's settings name on this master, by the kind of it
+Missing = Callable[[Node], Mapping[str, Sequence[str]]]
 #: stands for the unknown part of an example's id, which providers must accept in a name
 _EXAMPLE_ID = "0" * len(resolve.UNKNOWN_ID)
 
@@ -64,16 +67,20 @@ class Examples:
         return replace(node, minion_id=minion_id, minion_config={**node.minion_config, "id": minion_id})
 
 
-def checks(drivers: Sequence[Driver], examples: Examples, count: int, fitted: Fitted) -> list[Check]:
+def checks(
+    drivers: Sequence[Driver], examples: Examples, count: int, fitted: Fitted, missing: Missing = lambda node: {}
+) -> list[Check]:  # fmt: skip
     """
     Return the checks of all providers, which are queried in parallel.
 
     ``count`` is the number of nodes of each role for which the quota must be enough. ``fitted`` returns a node with the
-    image that it boots.
+    image that it boots, and ``missing`` what its settings name and this master does not have (default: nothing).
     """
     roles = {driver.provider.name: examples.of(driver.provider.name) for driver in drivers}
     asked = {driver.provider.name: driver for driver in drivers}
-    answers = ask_each(asked, lambda driver: list(_of_provider(driver, roles[driver.provider.name], count, fitted)))
+    answers = ask_each(
+        asked, lambda driver: list(_of_provider(driver, roles[driver.provider.name], count, fitted, missing))
+    )
     found: list[Check] = []
     for name, answer in answers.items():
         found += [problem(name, answer)] if isinstance(answer, HartError) else answer
@@ -81,7 +88,7 @@ def checks(drivers: Sequence[Driver], examples: Examples, count: int, fitted: Fi
 
 
 def _of_provider(
-    driver: Driver, roles: Mapping[str, Node | HartError], count: int, fitted: Fitted
+    driver: Driver, roles: Mapping[str, Node | HartError], count: int, fitted: Fitted, missing: Missing
 ) -> Iterator[Check]:  # fmt: skip
     name = driver.provider.name
     driver.ask_again()
@@ -104,6 +111,9 @@ def _of_provider(
                 asked.append(node)
                 yield from _named(f"{name} rights", lambda: driver.check_rights(asked[0]))
             yield from _of_role(label, driver, node, count, fitted)
+        if isinstance(example, Node):
+            problems = missing(example).items()
+            yield from (Check(f"{label} {kind}", PROBLEM, "; ".join(found)) for kind, found in problems if found)
 
 
 def _placed(node: Node, region: Region) -> Node:

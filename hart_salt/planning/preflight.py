@@ -66,7 +66,7 @@ def _refuse_unfit(
     objections = {node.minion_id: driver.objections(node) for node in nodes}
     node = nodes[0]
     wanted = {states: node.settings.apply, "drain": node.settings.drain}
-    problems = [*_unknown_places(nodes, driver, find_size), *_unreadable(node), *unknown_states(node, wanted, context)]
+    problems = [*_unknown_places(nodes, driver, find_size), *_unreadable(node), *_unknown_states(node, wanted, context)]
     if there is None:
         # The provider may not be able to look for an id that it objects to.
         sought = [minion_id for minion_id, objected in objections.items() if chosen and not objected]
@@ -149,6 +149,12 @@ def _unknown_places(nodes: Sequence[Node], driver: Driver, find_size: FindSize) 
     return [f"{node.provider}: {problem}" for problem in problems]
 
 
+def missing(node: Node, context: Context) -> dict[str, list[str]]:
+    """Return, by kind, problems with the states and files on this master that the settings of a node or a bake name."""
+    states = {name: getattr(node.settings, name) for name in ("bake", "apply", "drain")}
+    return {"states": _unknown_states(node, states, context), "files": _unreadable(node)}
+
+
 def _unreadable(node: Node) -> list[str]:
     """Return problems with settings that name a file on the master. All nodes of a call share them."""
     files = {"script": node.settings.script, "salt_repo_key": node.settings.salt_repo_key}
@@ -156,7 +162,7 @@ def _unreadable(node: Node) -> list[str]:
     return [f"{name}: {problem}" for name, problem in problems.items() if problem] or _no_text(files["salt_repo_key"])
 
 
-def unknown_states(node: Node, wanted: Mapping[str, Any], context: Context) -> list[str]:
+def _unknown_states(node: Node, wanted: Mapping[str, Any], context: Context) -> list[str]:
     """
     Return problems with the states of a node: ``wanted`` holds the values of settings by their names.
 

@@ -97,6 +97,25 @@ def test_the_plan_of_a_bake_has_node_states_and_prices(place: Place, monkeypatch
     assert "the role has no setting bake" in entry["notes"][0]
 
 
+@pytest.mark.parametrize("setting", ["bake", "apply", "drain"])
+def test_a_check_says_which_states_of_a_role_this_master_does_not_have(
+    place: Place, monkeypatch: pytest.MonkeyPatch, setting: str
+) -> None:
+    configured(monkeypatch, place, **{setting: ["no.such"]})
+    document = runner.check(role="app")
+    line = document["checks"][f"{CLOUD} app states"]
+    assert line.startswith(f"problem: {setting}: there is no state no.such")
+    assert document["retcode"] == 1
+    configured(monkeypatch, place)
+    assert f"{CLOUD} app states" not in runner.check(role="app")["checks"]
+
+
+def test_a_check_says_which_files_of_a_role_cannot_be_read(place: Place, monkeypatch: pytest.MonkeyPatch) -> None:
+    configured(monkeypatch, place, script="/no/such/file")
+    line = call("check", role="app")[f"{CLOUD} app files"]
+    assert line.startswith("problem: script: /no/such/file: No such file or directory")
+
+
 NOT_BOOTED = "the nodes of the role app boot bookworm: set image to baked to boot the image"
 
 
