@@ -53,7 +53,7 @@ def test_the_age_of_an_image_counts_only_if_it_is_known() -> None:
 
 
 def test_an_image_of_another_configuration_is_due_for_a_new_one() -> None:
-    assert seen(image(digest=OTHER)).due == "the newest image, hart-app-1, differs from the configuration: release"
+    assert seen(image(digest=OTHER)).due == "the newest image, hart-app-1, differs from the configuration: Salt release"
 
 
 def test_the_size_of_the_node_that_was_baked_does_not_matter() -> None:
