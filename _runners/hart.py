@@ -2357,8 +2357,8 @@ def check(
     this master's own configuration, and, if it has reactors, ``calls of reactors``. At each provider it checks the
     credentials and their rights and, for each role that can use the provider, region, size, image, network, settings
     and quota. A role has a line ``states`` or ``files`` if this master does not have the states that ``apply``,
-    ``bake`` and ``drain`` name, or files that other settings name. Each line begins with ``ok``, with ``unknown`` if
-    only a change would show it, or with the kind of problem.
+    ``bake`` and ``drain`` name, or files that other settings name, and a line ``baked image`` if it boots such images.
+    Each line begins with ``ok``, with ``unknown`` if only a change would show it, or with the kind of problem.
 
     role
         Check this role only (default: all roles).

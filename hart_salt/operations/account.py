@@ -130,8 +130,8 @@ def _of_role(label: str, driver: Driver, node: Node, count: int, fitted: Fitted)
         except HartError as error:
             yield problem(f"{label} image", error)
             return
-        for note in node.notes:
-            yield Check(f"{label} baked image", UNKNOWN, note)
+        for said in [f"it boots the baked image {node.baked}"] if node.baked else node.notes:
+            yield Check(f"{label} baked image", OK, said)
         if refused := releases.refusal(node.settings.image, node.image_set_by):
             yield Check(f"{label} image", PROBLEM, refused)
         for kind, lookup in driver.lookups(node).items():

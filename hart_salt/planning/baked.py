@@ -92,9 +92,9 @@ def chosen(
     image = newest(images, node, info, size)
     if image is not None:
         return [_booting(one, image) for one in nodes]
-    why = why_none(images, node, info, size)
+    why = f"{why_none(images, node, info, size)}; salt-run hart.bake {node.role} makes an image"
     if node.settings.image == REQUIRED:
-        raise Refused(f"image is {REQUIRED}, but {why}; salt-run hart.bake {node.role} makes an image")
+        raise Refused(f"image is {REQUIRED}, but {why}")
     note = f"it boots the image {node.settings.base_image}: {why}"
     return [plain(one, note) for one in nodes]
 

@@ -288,15 +288,29 @@ def test_old_images_that_cannot_be_deleted_fail_no_bake(place: Place, monkeypatc
 def test_a_plan_says_which_image_boots_and_why_another_does(place: Place, monkeypatch: pytest.MonkeyPatch) -> None:
     cloud = configured(monkeypatch, place, image="baked", base_image="bookworm")
     (entry,) = call("create_role", "app", test=True).values()
-    assert (entry["image"], entry["notes"]) == (
-        "bookworm", [f"it boots the image bookworm: {CLOUD} has no baked image of the role app"],
-    )  # fmt: skip
+    none = f"{CLOUD} has no baked image of the role app; salt-run hart.bake app makes an image"
+    assert (entry["image"], entry["notes"]) == ("bookworm", [f"it boots the image bookworm: {none}"])
     cloud.add("old")
     cloud.add("new", created=2.0)
     cloud.add("half", created=3.0, complete=False)
     (entry,) = call("create_role", "app", test=True).values()
     assert entry["image"] == "new"
     assert "notes" not in entry
+
+
+def test_a_check_names_the_image_that_boots_or_says_why_there_is_none(
+    place: Place, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    cloud = configured(monkeypatch, place, image="baked", base_image="bookworm")
+    name, none = f"{CLOUD} app baked image", f"{CLOUD} has no baked image of the role app"
+    said = f"ok: it boots the image bookworm: {none}; salt-run hart.bake app makes an image"
+    assert call("check", role="app")[name] == said
+    cloud.add("i-1")
+    assert call("check", role="app")[name] == "ok: it boots the baked image i-1"
+    configured(monkeypatch, place, image="baked!")
+    assert call("check", role="app")[f"{CLOUD} app image"].startswith(f"problem: image is baked!, but {none}; salt-run")
+    configured(monkeypatch, place)
+    assert name not in call("check", role="app")
 
 
 def test_nodes_in_zones_that_hart_chooses_boot_the_image_which_is_looked_up_once(

@@ -65,7 +65,8 @@ def test_a_plain_image_stays() -> None:
 def test_what_does_not_fit_is_not_booted_and_the_note_says_why(wrong: dict[str, Any], why: str) -> None:
     found = booted(image(**wrong))
     assert (found.baked, found.settings.image, found.settings.salt_source) == (None, "bookworm", "repo")
-    assert found.notes == (f"it boots the image bookworm: the newest image of the role app, hart-i-1, {why}",)
+    said = f"the newest image of the role app, hart-i-1, {why}; salt-run hart.bake app makes an image"
+    assert found.notes == (f"it boots the image bookworm: {said}",)
     assert found.digest == with_plain_image(DIGEST, "bookworm")
     assert booted(image(**wrong), image("older", created=1.0)).baked == "older"
 
@@ -74,7 +75,8 @@ def test_what_does_not_fit_is_not_booted_and_the_note_says_why(wrong: dict[str, 
 def test_a_half_made_image_is_never_booted(half: dict[str, Any]) -> None:
     found = booted(image(**half))
     assert found.baked is None
-    assert found.notes == ("it boots the image bookworm: local has no baked image of the role app",)
+    said = "local has no baked image of the role app; salt-run hart.bake app makes an image"
+    assert found.notes == (f"it boots the image bookworm: {said}",)
 
 
 def test_what_is_not_known_of_image_and_size_does_not_prevent_it() -> None:
