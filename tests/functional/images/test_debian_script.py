@@ -137,6 +137,7 @@ def disk(tmp_path: Path) -> Disk:
     made.has("etc/ssh/sshd_config.d/00-hart-passwords.conf", "PasswordAuthentication no\n")
     made.has("etc/ssh/sshd_config", "Include /etc/ssh/sshd_config.d/00-hart.conf\nPermitRootLogin yes\n")
     made.has("etc/ssh/ssh_host_rsa_key", TOKEN, 0o600)
+    made.has("etc/salt/minion.d/_schedule.conf", f"schedule:\n  __master_alive_{TOKEN}: {{seconds: 30}}\n")
     made.has("etc/salt/minion.d/zzz-hart.conf", f"# hart 0123456789abcdef\nid: {MINION_ID}\n", 0o600)
     made.has(
         "etc/hosts", f"127.0.0.1 localhost {MINION_ID}\n{first_life.ENTRIES}10.0.0.2 {MINION_ID} x # Added by Google\n"

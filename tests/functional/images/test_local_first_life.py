@@ -32,6 +32,7 @@ NAME = "hart-app-202611301200-b1"
 PLANTED = (
     "var/cache/salt/minion/pillar.p", "var/log/salt/key", "var/log/own.log", "tmp/of-a-build", "root/hart-init",
     "etc/salt/pki/minion/master_sign.pub", "etc/salt/minion_id", "var/lib/hart/modules/hart_copy.py",
+    "etc/salt/minion.d/_schedule.conf",
 )  # fmt: skip
 OPERATORS = ("srv/app/data", "etc/app.conf", "etc/salt/minion.d/zz-own.conf", "etc/salt/grains")
 
