@@ -22,6 +22,8 @@ from hart_salt.config.validation import check_field, check_section, name_problem
 from hart_salt.config.week import Window, as_window
 
 SETTING = "fleets"  #: the name of the setting that holds them
+#: seconds; an image must not be too old when its bake ends
+LEAST_BAKE_AFTER = 3600.0
 _NAME = re.compile(r"[A-Za-z0-9]([A-Za-z0-9_.-]*[A-Za-z0-9])?")
 _PERCENT = re.compile(r"\s*(\d{1,3})\s*%\s*")
 
@@ -118,9 +120,10 @@ class Fleet(Section):
     )
     bake_after: Duration | None = Field(
         None,
-        description="The age, such as `7d`, at which the newest baked image of the role is too old: `hart.apply` and "
-        "the engine then bake a new one. They also do if no image fits, or if the configuration that the newest one "
-        "was made from has changed. Needs `image: baked` in the role (default: only hart.bake makes images).",
+        description="The age, such as `7d`, at which the newest baked image of the role is too old, at least `1h`: "
+        "`hart.apply` and the engine then bake a new one. They also do if no image fits, or if the configuration that "
+        "the newest one was made from has changed. Needs `image: baked` in the role (default: only hart.bake makes "
+        "images).",
     )
     repair_after: Duration | None = Field(
         None,
@@ -155,6 +158,8 @@ class Fleet(Section):
             found.append(("min", "cannot be used with count: keep one of them"))
         if self.max is not None and self.max < self.low:
             found.append(("max", f"must not be below {'min' if self.count is None else 'count'}"))
+        if self.bake_after is not None and self.bake_after < LEAST_BAKE_AFTER:
+            found.append(("bake_after", "must be at least 1h: with less, an image is too old when its bake ends"))
         return [*found, *self._unbounded()]
 
     def _unbounded(self) -> list[tuple[str, str]]:

@@ -30,6 +30,8 @@ __all__ = ["UNKNOWN_ID", "build_minion_id", "check_minion_id", "choose_for", "ch
 PLAIN_IMAGE = str(Settings.model_fields["image"].default)
 SALTMASTER = "hart:saltmaster"
 NO_SALTMASTER = "is not set: set the host name or address where minions reach this master"
+#: where a setting can stand besides the configuration
+AS_ARGUMENT = "as an argument ({}=…)"
 #: stands for the unique part of an id in a preview
 UNKNOWN_ID = "????????"
 
@@ -278,7 +280,7 @@ def _node(
     for name, default in defaults.items():
         values[name] = values.get(name) or default
         if not values[name]:
-            hint = f"is not set; set it here, in hart:providers:{provider.name}, or as an argument ({name}=…)"
+            hint = f"is not set; set it here, in hart:providers:{provider.name}, or {AS_ARGUMENT.format(name)}"
             merged.faults.append(Fault(f"{section_path}:{name}", hint))
     if values.get("public_ip") is False:
         values["connect_via"] = "private"  # the only possible way

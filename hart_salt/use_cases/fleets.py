@@ -10,7 +10,7 @@ from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from typing import Any
 
-from hart_salt.base.errors import HartError, Refused
+from hart_salt.base.errors import ConfigError, Fault, HartError, Refused
 from hart_salt.config.settings import Settings
 from hart_salt.fleets import actions as do
 from hart_salt.fleets import memory, recording, report, survey
@@ -26,6 +26,7 @@ from hart_salt.inventory.protected import is_protected
 from hart_salt.inventory.records import READY, UNKNOWN, Record, instance_of
 from hart_salt.operations.drain import drain_all
 from hart_salt.operations.fleet import Outcomes, outcomes
+from hart_salt.planning.resolve import AS_ARGUMENT
 from hart_salt.result import Result
 from hart_salt.use_cases.bakes import Bakes
 from hart_salt.use_cases.offers import Offers
@@ -132,7 +133,15 @@ class Fleets:
         config = self._parts.config
         if not names and not config.fleets:
             return []
-        return specs(config, names, lambda role, provider: self._offers.example(role, provider, None).region)
+        return specs(config, names, self._region_of)
+
+    def _region_of(self, role: str, provider: str) -> str:
+        """Return the region of new nodes. Raises ``ConfigError`` that names the settings of a fleet, not arguments."""
+        try:
+            return self._offers.example(role, provider, None).region
+        except ConfigError as error:
+            argument, words = AS_ARGUMENT.format("region"), "as regions of the fleet"
+            raise ConfigError([Fault(it.path, it.problem.replace(argument, words)) for it in error.faults]) from error
 
     def _sight(self) -> Sight:
         parts = self._parts

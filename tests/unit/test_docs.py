@@ -16,6 +16,7 @@ from salt.state import STATE_INTERNAL_KEYWORDS
 from hart_salt import drivers
 from hart_salt.config import loader
 from hart_salt.config.catalog import Catalogue
+from hart_salt.config.fleets import Fleet, provider_of
 from hart_salt.drivers.contract import Driver
 from hart_salt.migration.salt_cloud import config as cloud_config
 from hart_salt.migration.salt_cloud import files as cloud_files
@@ -69,6 +70,15 @@ def test_master_configurations_have_no_fault(text: str) -> None:
     loaded = load(loader.Source("master config", section))
     assert set(loaded.roles) == set(section.get("roles", ()))
     assert set(loaded.providers) >= set(section.get("providers", ()))
+    for name, fleet in loaded.fleets.items() if "providers" in section else ():  # others are parts of a configuration
+        assert fleet.regions or has_region(loaded, fleet), f"hart.plan refuses the fleet {name}: it has no region"
+
+
+def has_region(config: loader.Config, fleet: Fleet) -> bool:
+    """Return whether the role or the provider of a fleet has a region, or its driver needs none."""
+    provider = config.providers[str(provider_of(fleet, config.role_names()))]
+    layers = [config.defaults, config.provider_defaults[provider.name], config.roles[fleet.role].settings]
+    return bool(SCHEMAS[provider.driver].default_region) or any(layer.get("region") for layer in layers)
 
 
 @pytest.mark.parametrize("text", FILES_OF_HART)

@@ -326,3 +326,14 @@ def test_the_notice_of_a_minion_is_about_no_other_node(world: World, monkeypatch
     found = world.plan()
     assert actions(found) == []
     assert any("a answered hart.interruption with a notice that is not believed" in one for one in found["notes"])
+
+
+def test_a_fleet_without_a_region_says_where_to_set_one(world: World) -> None:
+    """A plan takes no argument region."""
+    hart = world.opts["hart"]
+    hart["providers"]["do"] = {"driver": "do", "token": "an-example"}
+    hart["roles"]["web"] = {"provider": "do", "size": "s-1vcpu-1gb"}
+    hart["fleets"] = {"front": {"role": "web", "count": 1}}
+    assert world.call("plan")["error"] == (
+        "hart:roles:web:region: is not set; set it here, in hart:providers:do, or as regions of the fleet"
+    )

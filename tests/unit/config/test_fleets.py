@@ -25,6 +25,18 @@ def loaded(fleets: Any, *more: Any) -> Config:
     return load([Source("base", BASE), *found], SCHEMAS, lambda reference: reference)
 
 
+def baked(bake_after: str) -> Config:
+    """Return the configuration with a fleet that bakes its images."""
+    fleet = {**WEB, "bake_after": bake_after}
+    return load([Source("base", {**BASE, "image": "baked", "fleets": {"web": fleet}})], SCHEMAS, lambda it: it)
+
+
+def test_an_image_must_not_be_too_old_when_its_bake_ends() -> None:
+    assert baked("1h").fleets["web"].bake_after == 3600
+    with pytest.raises(ConfigError, match="hart:fleets:web:bake_after: must be at least 1h"):
+        baked("59m")
+
+
 def faults(fleets: Any) -> str:
     with pytest.raises(ConfigError) as caught:
         loaded(fleets)
