@@ -274,7 +274,7 @@ def _node(
 ) -> Node | None:
     """Return the node without the parts that depend on its id; None if its settings have faults."""
     values = merged.values
-    _choose_base_image(merged, role)
+    notes = _choose_base_image(merged, role)
     section_path = f"hart:roles:{role}" if role else f"hart:providers:{provider.name}"
     defaults = {"region": schema.default_region, "size": schema.default_size}
     for name, default in defaults.items():
@@ -303,6 +303,7 @@ def _node(
         options=options,
         minion_config={},
         batch=batch,
+        notes=tuple(notes),
         image_set_by=merged.set_by.get("image", "image"),
         base_image_set_by=merged.set_by["base_image"],
     )
@@ -316,20 +317,21 @@ def _node(
     return replace(node, minion_config=merge(made, minion_config.chosen_by_user(node)))
 
 
-def _choose_base_image(merged: _Merged, role: str | None) -> None:
-    """Set the image under the baked ones. Without a role there are no baked ones."""
+def _choose_base_image(merged: _Merged, role: str | None) -> list[str]:
+    """Set the image under the baked ones. Without a role there are no baked ones, which the returned notes say."""
     values = merged.values
     values.setdefault("base_image", merged.plain_image)
     merged.set_by.setdefault("base_image", merged.plain_image_set_by)
     if values["base_image"] in BAKED:
         problem = f"must name an image, such as {PLAIN_IMAGE}, and not {values['base_image']}"
         merged.faults.append(Fault(merged.set_by["base_image"], problem))
-    if role is None and values.get("image") in BAKED:
-        if merged.set_by["image"].startswith("argument:"):
-            merged.faults.append(
-                Fault(merged.set_by["image"], "only nodes of a role can boot a baked image; add role=ROLE")
-            )
-        values["image"], merged.set_by["image"] = values["base_image"], merged.set_by["base_image"]
+    if role is not None or values.get("image") not in BAKED:
+        return []
+    wanted, path = values["image"], merged.set_by["image"]
+    if path.startswith("argument:"):
+        merged.faults.append(Fault(path, "only nodes of a role can boot a baked image; add role=ROLE"))
+    values["image"], merged.set_by["image"] = values["base_image"], merged.set_by["base_image"]
+    return [f"it boots the image {values['image']}: {path} is {wanted}, but only nodes of a role boot baked images"]
 
 
 def _with_all_masters(

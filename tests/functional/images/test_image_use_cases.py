@@ -313,6 +313,20 @@ def test_a_check_names_the_image_that_boots_or_says_why_there_is_none(
     assert name not in call("check", role="app")
 
 
+@pytest.mark.parametrize("function", ["create", "create_master"])
+@pytest.mark.parametrize("image", ["baked", "baked!"])
+def test_a_node_without_a_role_boots_the_base_image_and_says_so(
+    place: Place, monkeypatch: pytest.MonkeyPatch, function: str, image: str
+) -> None:
+    configured(monkeypatch, place)
+    monkeypatch.setitem(place.opts, "hart", {**place.opts["hart"], "image": image, "base_image": "bookworm"})
+    entry = call(function, "n1", provider=CLOUD, region="here", size="small", test=True)["n1"]
+    said = f"it boots the image bookworm: hart:image is {image}, but only nodes of a role boot baked images"
+    assert (entry["image"], entry["notes"]) == ("bookworm", [said])
+    plain = call(function, "n1", provider=CLOUD, region="here", size="small", image="trixie", test=True)["n1"]
+    assert "notes" not in plain
+
+
 def test_nodes_in_zones_that_hart_chooses_boot_the_image_which_is_looked_up_once(
     place: Place, monkeypatch: pytest.MonkeyPatch
 ) -> None:

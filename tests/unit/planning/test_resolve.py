@@ -72,9 +72,13 @@ def refusal(config: Config, role: str | None = "app", **given: Any) -> str:
 
 
 def test_only_a_role_has_baked_images() -> None:
-    """A default of all nodes is no mistake: a node without a role boots the image below it."""
+    """A default of all nodes is no mistake: a node without a role boots the image below it, and a note says so."""
     config = loaded(providers=DO, image="baked", size="s-1vcpu-1gb", roles={"app": {}})
-    assert node(config, None, minion_id="one").settings.image == "trixie"
+    one = node(config, None, minion_id="one")
+    assert one.settings.image == "trixie"
+    assert one.notes == ("it boots the image trixie: hart:image is baked, but only nodes of a role boot baked images",)
+    assert node(config, None, minion_id="one", arguments={"image": "bookworm"}).notes == ()
+    assert node(config, "app").notes == ()
     found = faults(config, None, minion_id="one", arguments={"image": "baked!"})
     assert found == {"argument:image": "only nodes of a role can boot a baked image; add role=ROLE"}
 
