@@ -215,12 +215,13 @@ class Images:
         driver, found, every = self._found(image, provider)
         if why := retention.refusal(found, every, self._needs(driver), force=force):
             raise Refused(why)
+        name = found.image_id or found.name
         facts = {"action": "delete", "name": found.name, "role": found.role, "provider": driver.provider.name}
         if test:
-            return Result({found.image_id: {"result": None, **facts}})
+            return Result({name: {"result": None, **facts}})
         problem = self._delete(driver, found)
         entry = {"result": not problem, **facts, **({"error": problem} if problem else {})}
-        return Result({found.image_id: entry}, not problem)
+        return Result({name: entry}, not problem)
 
     def _delete(self, driver: Driver, image: BakedImage) -> str:
         """Delete an image and write it to the journal; return why it could not be deleted, or an empty text."""
@@ -252,7 +253,7 @@ class Images:
             for one in every:
                 if wanted in (one.image_id, one.name):
                     return driver, one, every
-            names += [one.image_id for one in every]
+            names += [one.image_id or one.name for one in every]
         close = closest(wanted, names, ALIKE)
         meant = f" (did you mean {close}?)" if close else ""
         where = f" at {provider}" if provider else ""

@@ -7,6 +7,7 @@ firmware, init and sshd. The path from launch to sealed minion is the same as fo
 
 from __future__ import annotations
 
+import dataclasses
 import functools
 import os
 import platform
@@ -32,6 +33,7 @@ from hart_salt.drivers.tags import digest_in
 from hart_salt.model import (
     IMAGE_AVAILABLE,
     IMAGE_FAILED,
+    IMAGE_PENDING,
     Access,
     BakedImage,
     Image,
@@ -240,7 +242,8 @@ class Local(PowerSupport, SnapshotSupport):
 
     def images(self, region: str | None) -> Sequence[Image]:
         """Return the baked images: without one, a node runs its master's Python and Salt, and no other files."""
-        return [Image(one.image_id, f"baked for the role {one.role}", one.complete) for one in self.baked_images()]
+        there = [one for one in self.baked_images() if one.image_id]
+        return [Image(one.image_id, f"baked for the role {one.role}", one.complete) for one in there]
 
     def make_image(self, instance: Instance, new: NewImage) -> BakedImage:
         """Copy the directory of a stopped instance; the image is available at once."""
@@ -258,7 +261,8 @@ class Local(PowerSupport, SnapshotSupport):
 
     def baked_images(self, region: str | None = None) -> list[BakedImage]:
         """Return this master's images; a directory whose claim cannot be read counts as one."""
-        return [_baked(one) for one in self._saved()]
+        half = [one for one in image_files.being_filled(self._base) if self._is_ours(one.claim)]
+        return [_baked(one) for one in self._saved()] + [_being_filled(one) for one in half]
 
     def _saved(self) -> list[image_files.Saved]:
         return [one for one in image_files.listing(self._base) if self._is_ours(one.claim)]
@@ -330,6 +334,12 @@ def _baked(saved: image_files.Saved) -> BakedImage:
         size_gb=(image_files.number(claim.get("size")) or 0.0) / 1e9,
         problem="" if claim else "its description cannot be read",
     )
+
+
+def _being_filled(saved: image_files.Saved) -> BakedImage:
+    """Return the report of an image without an id: its files are being copied, or a crash ended that."""
+    name = str(saved.claim[image_files.NAME])
+    return dataclasses.replace(_baked(saved), image_id="", name=name, state=IMAGE_PENDING, size_gb=None)
 
 
 def _instance(path: Path, claim: Mapping[str, Any]) -> Instance:

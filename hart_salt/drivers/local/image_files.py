@@ -25,6 +25,8 @@ from hart_salt.drivers.local.directory import CLAIM, ENABLED, ENDS, GONE, NEW, P
 IMAGES = ".images"
 #: the files of the instance, in the directory of an image
 FILES = "files"
+#: in the claim of an image that is being filled: its name
+NAME = "name"
 #: the file that marks a complete image
 COMPLETE = "complete"
 #: what is not of an image: what the driver and the machine process write, and the startup script
@@ -57,7 +59,8 @@ def save(base: Path, name: str, claim: Mapping[str, str | None], instance: Path)
     (base / IMAGES).mkdir(mode=0o700, exist_ok=True)
     new = Path(tempfile.mkdtemp(prefix=f"{NEW}{claim.get('batch') or ''}.", dir=base / IMAGES))
     try:
-        (new / CLAIM).write_text(json.dumps(dict(claim)))  # so that its owner is known, whatever happens
+        # So that its owner and its name are known, whatever happens.
+        (new / CLAIM).write_text(json.dumps({**claim, NAME: name}))
         copy_files(instance, new / FILES)
         facts = {"created": repr(time.time()), "size": str(_size(new / FILES))}
         (new / CLAIM).write_text(json.dumps({**claim, **facts}))
@@ -103,6 +106,14 @@ def listing(base: Path) -> Iterator[Saved]:
             yield Saved(path, claim, os.path.lexists(path / COMPLETE))
 
 
+def being_filled(base: Path) -> Iterator[Saved]:
+    """Return the images whose files are not all there, in the order of their names: a crash leaves them."""
+    for path, _ in sorted(unfinished(base)):
+        claim = read_claim(path) if path.name.startswith(NEW) else None
+        if claim and claim.get(NAME):
+            yield Saved(path, claim, False)
+
+
 def find(base: Path, name: Any) -> Saved | None:
     """Return an image by its name; None if there is none, or if it is being removed."""
     path = _place(base, name)
@@ -116,7 +127,10 @@ def finish(image: Saved) -> None:
 
 
 def delete(base: Path, name: str) -> None:
-    """Delete an image, whatever state it is in. An absent image is a success."""
+    """Delete an image, whatever state it is in, also one that is being filled. An absent image is a success."""
+    for half in being_filled(base):
+        if half.claim.get(NAME) == name:
+            remove(half.path)
     path = _place(base, name)
     if path is None:
         return

@@ -156,20 +156,31 @@ else:
 """
 
 
-def test_what_a_killed_call_leaves_is_a_leftover_of_its_batch_and_not_listed(driver: Local, base: Path) -> None:
+def test_what_a_killed_call_leaves_is_a_leftover_of_its_batch_and_no_image_to_boot(driver: Local, base: Path) -> None:
     driver.finish_image(driver.make_image(instance(base), new()))
     for arguments in (["save", driver.master.owner], ["delete", NAME]):
         subprocess.run([sys.executable, "-c", CUT, str(base), *arguments], check=False)
-    assert driver.baked_images() == []
+    (half,) = driver.baked_images()
+    assert (half.image_id, half.name, half.state, half.complete, half.batch) == ("", "name", "pending", False, "b7")
+    assert driver.images(None) == []
     left = sorted(driver.leftovers(), key=lambda one: one.batch)
     assert [(one.kind, one.batch) for one in left] == [("image", "b1"), ("image", "b7")]
     others = Local(driver.provider, master_info(base.parents[2], OTHER_OWNER))
-    assert others.leftovers() == []
+    assert (others.leftovers(), others.baked_images()) == ([], [])
     for one in left:
         driver.remove(one)
         driver.remove(one)
     assert driver.leftovers() == []
     assert files(base / image_files.IMAGES) == []
+
+
+def test_an_image_that_a_killed_call_left_can_be_deleted_by_its_name(driver: Local, base: Path) -> None:
+    (base / image_files.IMAGES).mkdir(parents=True)
+    subprocess.run([sys.executable, "-c", CUT, str(base), "save", driver.master.owner], check=False)
+    for half in driver.baked_images():
+        driver.delete_image(half)
+        driver.delete_image(half)
+    assert (driver.baked_images(), driver.leftovers(), files(base / image_files.IMAGES)) == ([], [], [])
 
 
 def test_an_image_whose_description_a_crash_damaged_is_removed_as_a_half_made_one(driver: Local, base: Path) -> None:

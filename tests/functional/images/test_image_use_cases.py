@@ -426,6 +426,16 @@ def test_an_image_is_deleted_by_its_id_or_its_name(place: Place, monkeypatch: py
     assert list(cloud.stored) == ["two"]
 
 
+def test_an_image_without_an_id_is_shown_and_deleted_by_its_name(place: Place, monkeypatch: pytest.MonkeyPatch) -> None:
+    cloud = configured(monkeypatch, place)
+    cloud.stored[""] = BakedImage("", "hart-app-half", "pending", False, "app", regions=("here",))
+    assert call("list_images", CLOUD, region="here")["hart-app-half"]["state"] == "pending"
+    assert "the images are hart-app-half" in refusal(call("remove_image", "hart-ap"))
+    assert call("remove_image", "hart-app-half", test=True)["hart-app-half"]["result"] is None
+    assert call("remove_image", "hart-app-half")["hart-app-half"]["result"] is True
+    assert cloud.stored == {}
+
+
 #: every place of the configuration that can name an image, with the words for it
 NAMING: list[tuple[dict[str, Any], str]] = [
     ({"roles": {"x": {"image": "baked", "base_image": "old"}}}, "the role x"),
