@@ -77,7 +77,7 @@ def bake_of(images: Images, role: str, after: float, now: float) -> Bake:
         return bake
     why = (
         f"the last bake failed ({last.error}): the next attempt is possible at {clock(last.again)}; salt-run hart.bake "
-        f"{role} does not wait"
+        f"{role} bakes at once"
     )
     return replace(bake, waits=why, since=last.again)
 

@@ -294,6 +294,9 @@ class _Planner:
             self.later += [Later(action, self.baking)] if bake.due else []
         elif self.held:
             self._do(action)
+        elif bake.wrong:
+            self.later.append(Later(action, bake.wrong))
+            self.blocked.append(f"no new image of the role {self.spec.role} can be made: {bake.wrong}")
         elif bake.waits:
             self.later.append(Later(action, bake.waits, bake.since))
         elif why := self.purse.refusal_beside(bake.room):
@@ -414,6 +417,10 @@ class _Planner:
             for what, ids in alike.items():
                 differ = "differs" if len(ids) == 1 else "differ"
                 self.notes.append(f"{_names(ids)} {differ} from the configuration: {what}")
+        early = sum(one.kind in (do.CREATE, do.REPLACE) for one in self.now_actions) if self.bakes else 0
+        if early and self.settings.drift == "replace":
+            come, are = ("node comes", "is") if early == 1 else ("nodes come", "are")
+            self.notes.append(f"{early} new {come} up before the new image is there, and {are} replaced after it")
         idle = [one.minion_id for one in self.alive if one.state == STOPPED and one.free]
         if idle and self.settings.repair_after is None:
             self.notes.append(f"not replaced although the instance does not run: {_names(idle)}; set repair_after")

@@ -132,7 +132,7 @@ class Run:
         works = [*self._work.values(), self._stopped, outside]
         nodes = {minion_id: entry for work in works for minion_id, entry in _nodes(work).items()}
         notes = [f"{spec.name}: another call is changing this fleet" for spec in busy]
-        notes += [f"{name}: {plan.why}" for name, plan in self._plans.items() if plan.state == do.STEADY and plan.why]
+        notes += [f"{name}: {plan.why}" for name, plan in self._plans.items() if self._is_noted(name, plan)]
         if self.interrupted is not None:
             notes.append("the fleets are shown as they were before the last wave; hart.apply completes it")
         problems = [*self._problems(), *filter(None, [self._stopped.reason, outside.reason])]
@@ -141,6 +141,10 @@ class Run:
         signal = self.interrupted if self.interrupted is not None else outside.interrupted
         more = {"nodes": nodes, **({"bakes": bakes} if bakes else {})}
         return Result(data, ok, signal, problems=problems, notes=notes, more=more)
+
+    def _is_noted(self, name: str, plan: Plan) -> bool:
+        """Return whether a note says what a fleet waits for; of a bake that failed now, a problem says it."""
+        return plan.state == do.STEADY and bool(plan.why) and not self._work[name].bake_problems
 
     def _bakes(self) -> dict[str, Any]:
         """Return the outcome of each bake, by role; a role that was baked at two providers has both names."""

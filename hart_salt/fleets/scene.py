@@ -96,6 +96,8 @@ class Bake:
     room: Room | None = None
     #: whether another call bakes the role at this moment
     running: bool = False
+    #: what is wrong with its settings, so that it would fail, in words; empty: nothing that is known
+    wrong: str = ""
     #: why a new attempt has to wait, in words, and until when, in seconds since the epoch; empty: it does not
     waits: str = ""
     since: float | None = None

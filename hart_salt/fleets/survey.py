@@ -38,6 +38,7 @@ from hart_salt.operations.baked_images import BakedImages
 from hart_salt.operations.drift import Drift, Example
 from hart_salt.operations.leaks import GRACE
 from hart_salt.operations.prices import Offer
+from hart_salt.planning import preflight
 
 NO_RECORD = "no record"
 #: what a status of the list means for a fleet; another one is of an instance that does not run
@@ -300,7 +301,11 @@ class _Survey:
             images = dataclasses.replace(self._images.images(spec), last=last, running=running, room=room)
         except (ConfigError, DriverError, Refused) as error:
             return dataclasses.replace(scene, problems=[str(error)])
-        return dataclasses.replace(scene, bake=bake_of(images, spec.role, after, facts.now))
+        bake = bake_of(images, spec.role, after, facts.now)
+        if bake.due:
+            node = self._sight.example(spec.role, spec.provider, bake.region)
+            bake = dataclasses.replace(bake, wrong="; ".join(preflight.unknown_bake_states(node, self._context)))
+        return dataclasses.replace(scene, bake=bake)
 
     def _room(
         self, role: str | None, provider: str, seen: Snapshot, claims: Mapping[str, Mapping[str, Any]]

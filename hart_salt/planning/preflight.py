@@ -155,6 +155,11 @@ def missing(node: Node, context: Context) -> dict[str, list[str]]:
     return {"states": _unknown_states(node, states, context), "files": _unreadable(node)}
 
 
+def unknown_bake_states(node: Node, context: Context) -> list[str]:
+    """Return problems with the states of a bake of such a node."""
+    return _unknown_states(node, {"bake": node.settings.bake}, context)
+
+
 def _unreadable(node: Node) -> list[str]:
     """Return problems with settings that name a file on the master. All nodes of a call share them."""
     files = {"script": node.settings.script, "salt_repo_key": node.settings.salt_repo_key}

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -20,8 +21,11 @@ PLAIN = "trixie"
 
 
 @pytest.fixture
-def app(world: World) -> World:
+def app(world: World, tmp_path: Path) -> World:
     """A role that boots baked images, and a fleet that renews its nodes by itself."""
+    for name in ("app", "broken"):
+        (tmp_path / f"{name}.sls").write_text("ready: {test.nop: []}\n")
+    world.opts["file_roots"] = {"base": [str(tmp_path)]}
     world.opts["hart"]["roles"]["app"]["image"] = "baked"
     world.fleet.update(drift="replace", count=2)
     return world
@@ -204,8 +208,34 @@ def test_a_bake_that_fails_is_reported_and_the_fleet_goes_on(baking: World, fail
     assert baking.did == ["+ here"], "the missing node; the old one is not replaced by one of the old image"
     waits, old = done["fleets"]["web"]["later"]
     assert (waits["action"], old["action"], old["minion_id"]) == ("bake", "replace", "a")
-    assert "salt-run hart.bake app does not wait" in waits["why"]
+    assert "salt-run hart.bake app bakes at once" in waits["why"]
     assert old["why"] == "a new image of the role app is due, and comes first"
+
+
+def test_a_failed_bake_is_a_problem_and_no_note_repeats_it(baking: World) -> None:
+    start(baking, "", "a", "b")
+    baking.on["bake"] = raising(QuotaExceeded("no more images"))
+    done = baking.apply(code=1)
+    assert done["problems"] == ["web: the bake of the role app failed: no more images"]
+    assert done["notes"] == []
+    (note,) = baking.apply()["notes"]
+    assert note.startswith("web: 1 change waits: the last bake failed (no more images): the next attempt is possible")
+
+
+def test_states_that_do_not_exist_are_a_problem_of_the_plan(baking: World, tmp_path: Path) -> None:
+    baking.opts["hart"]["roles"]["app"]["bake"] = ["brokn"]
+    start(baking, "", "a")
+    wrong = f"bake: there is no state brokn, did you mean broken?; it would be below {tmp_path}"
+    found = baking.plan()
+    assert (actions(found), found["why"]) == (
+        [("create", None)], f"no new image of the role app can be made: {wrong}"
+    )  # fmt: skip
+    baking.apply(code=1)
+    assert baking.did == ["+ here"]
+    assert memory.failed_bake(baking.store, "app", EAST, baking.info.owner) is None
+    baking.opts["hart"]["roles"]["app"]["bake"] = ["broken"]
+    baking.apply()
+    assert runs_from(baking) == {node_digest(baking, "i-made-0")}
 
 
 def test_after_a_failed_bake_no_node_is_replaced_onto_the_image_that_is_out_of_date(baking: World) -> None:

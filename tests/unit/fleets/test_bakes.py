@@ -71,6 +71,24 @@ def test_a_bake_counts_as_no_change_and_waits_for_no_window() -> None:
     assert {later.why for later in found.later} == {"the next window opens at 2026-12-05 02:00 UTC"}
 
 
+def test_a_bake_that_would_fail_is_not_begun_and_says_what_is_wrong() -> None:
+    wrong = dataclasses.replace(WAITS, wrong="bake: there is no state nosuch")
+    found = planned(FLEET, members(2, drift=("image",)), bake=wrong)
+    assert brief(found.actions) == ["create few nyc3"]
+    assert [one.why for one in found.later] == ["bake: there is no state nosuch", *[OUTDATED] * 2]
+    assert found.why == "no new image of the role app can be made: bake: there is no state nosuch"
+    assert planned(FLEET, members(3), bake=wrong).state == do.BLOCKED
+
+
+def test_a_plan_says_which_new_nodes_the_bake_makes_old() -> None:
+    two = "2 new nodes come up before the new image is there, and are replaced after it"
+    assert planned(FLEET, members(1), bake=DUE).notes == (two,)
+    one = "1 new node comes up before the new image is there, and is replaced after it"
+    assert planned(FLEET, members(2), bake=DUE).notes == (one,)
+    for fleet, bake in ((spec(count=3, bake_after="7d"), DUE), (FLEET, WAITS), (FLEET, MISSING)):
+        assert planned(fleet, members(2), bake=bake).notes == ()
+
+
 def test_a_bake_needs_room_for_its_node_within_the_limits_of_the_configuration() -> None:
     full = with_room(0, "hart:max_nodes is 3")
     found = planned(FLEET, members(3), bake=full)

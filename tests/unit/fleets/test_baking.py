@@ -76,7 +76,7 @@ def test_a_bake_that_failed_is_tried_again_after_an_hour() -> None:
     assert found.due == "there is none"
     assert found.since == NOW - 60 + HOUR
     assert "the last bake failed (no capacity): the next attempt is possible at 2026-12-02 12:59" in found.waits
-    assert found.waits.endswith("salt-run hart.bake app does not wait")
+    assert found.waits.endswith("salt-run hart.bake app bakes at once")
     again = dataclasses.replace(FAILED, at=NOW - HOUR)
     assert seen("there is none", last=again) == Bake("there is none", "region-0")
 
