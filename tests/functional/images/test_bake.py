@@ -221,6 +221,7 @@ def test_after_a_signal_at_any_step_nothing_is_left_that_is_half_made(stage: Sta
         assert entry["result"] is (interrupted is None)
     else:
         assert (entry["result"], interrupted, complete) == (False, signal.SIGTERM, [])
+        assert stage.world.events[-1] == f"hart/{NODE}/failed"
 
 
 FAILED_STATES = Applied(["nginx: not found"], ("nginx (pkg.installed)", "  stderr: E: no nginx"))

@@ -4,7 +4,9 @@ from __future__ import annotations
 
 from typing import Any
 
-from hart_salt.images.retention import Needs, refusal, surplus, users
+from hart_salt.base.redaction import Secrets
+from hart_salt.config.loader import Config, ProviderLayer, Role
+from hart_salt.images.retention import Needs, named, refusal, surplus, users
 from hart_salt.model import BakedImage
 from hart_salt.planning.digest import with_image, with_plain_image
 
@@ -58,6 +60,20 @@ def test_a_note_has_the_name_of_an_image_once() -> None:
     same = BakedImage("i-1", "i-1", "available", True, "app", created=0.0)
     _, notes = surplus([same, image(2)], "app", 1, Needs(named={"i-1": "the role old-app"}))
     assert notes == ["the image i-1 stays although it is old: the role old-app names it"]
+
+
+def test_every_layer_names_images() -> None:
+    roles = {
+        "app": Role(
+            {"image": "baked", "base_image": "a"}, {"do": ProviderLayer({"image": "b"}, {"fra1": {"image": "c"}})}
+        ),
+        "db": Role({"image": "a"}, {"ec2": ProviderLayer({"image": "d"})}),
+    }
+    config = Config({"image": 5}, {}, {"do": {"base_image": "e"}, "ec2": {"image": "f"}}, roles, Secrets())
+    assert named(config, "do") == {
+        "baked": "the role app", "a": "the role app", "b": "the role app", "c": "the role app",
+        "e": "the provider do", "5": "the configuration of all nodes",
+    }  # fmt: skip
 
 
 def test_an_image_that_is_named_by_its_name_stays() -> None:
