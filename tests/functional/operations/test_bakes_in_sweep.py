@@ -47,6 +47,7 @@ def test_a_node_of_a_dead_bake_goes_although_its_minion_answers(world: World, st
     assert names(report["removed"]) == [NODE]
     assert names(report["kept"]) == ["web"]
     assert world.nodes() == {"web": WHOLE}
+    assert world.master.fired[-1] == f"hart/{NODE}/destroyed"
 
 
 def test_minions_of_bakes_are_not_asked(world: World) -> None:
@@ -85,6 +86,7 @@ def test_a_node_whose_record_was_lost_goes_with_its_key_and_its_record_is_never_
     assert "rebuilt" not in report
     assert "sealed" not in report
     assert world.nodes() == {}
+    assert world.master.fired[-1] == f"hart/{NODE}/destroyed"
     assert world.claims() == []
 
 
