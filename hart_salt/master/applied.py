@@ -53,7 +53,7 @@ def _sentence(name: str, state: Mapping[str, Any]) -> str:
     last = lines[-1].strip() if lines else ""
     if len(last) > LAST:
         last = f"{last[:LAST]} …"
-    more = ": ".join(filter(None, [code, last if last not in comment else ""]))
+    more = ": ".join(filter(None, [code, "" if comment.endswith(last) else last]))
     return f"{name}: {comment}{f' ({more})' if more else ''}"
 
 

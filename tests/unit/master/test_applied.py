@@ -6,7 +6,7 @@ from typing import Any
 
 from hart_salt.master.applied import LAST, LONGEST, STATES, applied
 
-COMMAND = "echo why >&2; exit 3"
+COMMAND = "echo the reason >&2; exit 3"
 
 
 def breaks(**changes: Any) -> dict[str, Any]:
