@@ -94,6 +94,24 @@ def test_a_bake_and_an_apply_renew_the_nodes_of_a_fleet_one_by_one(master: SaltM
     assert plan(master, 0) == [], "the image is new, and made of this configuration"
 
 
+def test_a_fleet_whose_role_needs_a_baked_image_bakes_the_first_one(master: SaltMaster) -> None:
+    write_sls(master, "base", "ready: {test.succeed_with_changes: []}\n")
+    declare(master, {"image": "baked!", "bake": ["nosuch"]}, count=1, bake_after="7d")
+    assert plan(master, 3) == []
+    refused = run(master, "hart.apply", code=1)
+    assert "there is no state nosuch" in refused["problems"][0]
+    declare(master, {"image": "baked!", "bake": ["base"]}, count=1, bake_after="7d")
+    assert plan(master, 3) == [("bake", None), ("create", None)]
+    done = run(master, "hart.apply")
+    (node,) = clean(master, 1)
+    assert done["nodes"][node]["image"] == done["bakes"]["app"]["image"]
+    assert plan(master, 0) == []
+    entries = run(master, "hart.history")["history"]
+    made = {one["action"]: one["details"] for one in entries if one["action"] in ("bake", "create")}
+    assert {action: details.get("fleet") for action, details in made.items()} == {"bake": "web", "create": "web"}
+    assert "has no baked image of the role app" in made["bake"]["reason"]
+
+
 def test_an_orchestration_bakes_and_renews_the_nodes_of_a_fleet(master: SaltMaster) -> None:
     """It is one of the examples."""
     write_sls(master, "orch.renew", (EXAMPLES / "salt/orch/renew.sls").read_text())
