@@ -176,6 +176,17 @@ def test_snapshots_go_with_the_image_although_it_is_listed_for_a_while(
     driver.delete_image(image)
 
 
+def test_an_image_that_is_deregistered_is_gone_although_it_is_still_listed(
+    driver: ec2.Ec2, stopped: Instance, cloud: Cloud
+) -> None:
+    cloud.settings.deregistered_for = 60
+    made = driver.make_image(stopped, NEW)
+    boto(cloud).deregister_image(ImageId=made.image_id)
+    assert [it["State"] for it in boto(cloud).describe_images(Owners=["self"])["Images"]] == ["deregistered"]
+    assert driver.baked_images() == []
+    assert [one.kind for one in driver.leftovers()] == ["image snapshot"]
+
+
 def test_an_image_that_cannot_be_deregistered_while_it_is_pending(
     driver: ec2.Ec2, stopped: Instance, cloud: Cloud
 ) -> None:
