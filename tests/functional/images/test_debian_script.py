@@ -152,6 +152,7 @@ def disk(tmp_path: Path) -> Disk:
     made.file("var/log/app/app.log.2.gz").write_bytes(gzip.compress(TOKEN.encode()))
     made.has(f"var/log/journal/{TOKEN}/system.journal", TOKEN)
     made.has("var/log/hart-bootstrap.log", TOKEN)
+    made.has("var/log/salt/minion", TOKEN)
     return made
 
 
@@ -177,7 +178,10 @@ def test_nothing_of_the_first_life_is_left_and_everything_of_the_operator_is(dis
     assert disk.file("etc/ssh/sshd_config.d/00-hart-passwords.conf").exists()
     assert disk.file("etc/iscsi/initiatorname.iscsi").read_text() == "GenerateName=yes\n"
     assert disk.file("var/log/app/app.log").read_text() == "", "an empty log stays, with its owner"
-    gone = ("etc/ssh/sshd_config.d/00-hart.conf", "var/log/auth.log.1", "var/log/hart-bootstrap.log", "var/lib/hart")
+    gone = (
+        "etc/ssh/sshd_config.d/00-hart.conf", "var/log/auth.log.1", "var/log/hart-bootstrap.log", "var/log/salt/minion",
+        "var/lib/hart",
+    )  # fmt: skip
     assert [name for name in gone if disk.file(name).exists()] == []
     assert not disk.file("var/lib/systemd/random-seed").exists()
     held = disk.file("etc/systemd/system/salt-minion.service.d/zzz-hart.conf")
